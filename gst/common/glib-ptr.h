@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Owning pointers for GLib and GStreamer types. A raw pointer is borrowed, always.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include <gst/gst.h>
+
+namespace vdn {
+
+// A reference to a GObject. adopt() takes over a reference that was given (a floating one is
+// sunk), ref() adds one.
+template <typename T> class ObjPtr {
+public:
+  ObjPtr() = default;
+  ObjPtr(std::nullptr_t) {}
+  ObjPtr(const ObjPtr &other) : ptr_(other.ptr_) {
+    if (ptr_)
+      g_object_ref(ptr_);
+  }
+  ObjPtr(ObjPtr &&other) noexcept : ptr_(std::exchange(other.ptr_, nullptr)) {}
+  ObjPtr &operator=(ObjPtr other) noexcept {
+    std::swap(ptr_, other.ptr_);
+    return *this;
+  }
+  ~ObjPtr() {
+    if (ptr_)
+      g_object_unref(ptr_);
+  }
+
+  static ObjPtr adopt(T *ptr) {
+    ObjPtr result;
+    result.ptr_ = ptr;
+    if (ptr && g_object_is_floating(ptr))
+      g_object_ref_sink(ptr);
+    return result;
+  }
+  static ObjPtr ref(T *ptr) {
+    ObjPtr result;
+    result.ptr_ = ptr ? static_cast<T *>(g_object_ref_sink(ptr)) : nullptr;
+    return result;
+  }
+
+  T *get() const { return ptr_; }
+  T *operator->() const { return ptr_; }
+  explicit operator bool() const { return ptr_ != nullptr; }
+  // Gives the reference away; used on the line of the (transfer full) call.
+  T *release() { return std::exchange(ptr_, nullptr); }
+  void reset() { *this = ObjPtr(); }
+  // For (transfer full) out-parameters, g_object_get() among them.
+  T **out() {
+    reset();
+    return &ptr_;
+  }
+
+private:
+  T *ptr_ = nullptr;
+};
+
+template <auto Function> struct Releaser {
+  template <typename T> void operator()(T *ptr) const { Function(ptr); }
+};
+
+struct MiniReleaser {
+  template <typename T> void operator()(T *ptr) const {
+    gst_mini_object_unref(GST_MINI_OBJECT_CAST(ptr));
+  }
+};
+
+// Caps, buffers, events, queries, messages, promises: one owned reference.
+template <typename T> using MiniPtr = std::unique_ptr<T, MiniReleaser>;
+using CapsPtr = MiniPtr<GstCaps>;
+using EventPtr = MiniPtr<GstEvent>;
+using BufferPtr = MiniPtr<GstBuffer>;
+using MessagePtr = MiniPtr<GstMessage>;
+
+using StrPtr = std::unique_ptr<gchar, Releaser<g_free>>;
+using ErrorPtr = std::unique_ptr<GError, Releaser<g_error_free>>;
+using StructurePtr = std::unique_ptr<GstStructure, Releaser<gst_structure_free>>;
+using BytesPtr = std::unique_ptr<GBytes, Releaser<g_bytes_unref>>;
+
+} // namespace vdn
