@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Owning pointers for GLib and GStreamer types. A raw pointer is borrowed, always.
+// Owning pointers for GLib types. A raw pointer is borrowed, always.
 #pragma once
 
 #include <memory>
 #include <utility>
 
-#include <gst/gst.h>
+#include <gio/gio.h>
 
 namespace vdn {
 
@@ -62,22 +62,8 @@ template <auto Function> struct Releaser {
   template <typename T> void operator()(T *ptr) const { Function(ptr); }
 };
 
-struct MiniReleaser {
-  template <typename T> void operator()(T *ptr) const {
-    gst_mini_object_unref(GST_MINI_OBJECT_CAST(ptr));
-  }
-};
-
-// Caps, buffers, events, queries, messages, promises: one owned reference.
-template <typename T> using MiniPtr = std::unique_ptr<T, MiniReleaser>;
-using CapsPtr = MiniPtr<GstCaps>;
-using EventPtr = MiniPtr<GstEvent>;
-using BufferPtr = MiniPtr<GstBuffer>;
-using MessagePtr = MiniPtr<GstMessage>;
-
 using StrPtr = std::unique_ptr<gchar, Releaser<g_free>>;
 using ErrorPtr = std::unique_ptr<GError, Releaser<g_error_free>>;
-using StructurePtr = std::unique_ptr<GstStructure, Releaser<gst_structure_free>>;
 using BytesPtr = std::unique_ptr<GBytes, Releaser<g_bytes_unref>>;
 
 } // namespace vdn

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A publisher's SDP offer, checked and put into the form that webrtcbin 1.22 takes, and the
+// finishing touches of our answer. Pure functions. Thread: any (gst_init() must have run).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gst-ptr.h"
+
+namespace vdn {
+
+constexpr size_t kMaxOfferLines = 4000;
+constexpr size_t kMaxOfferLineLength = 4096;
+constexpr size_t kMaxMediaLines = 32;
+
+enum class MediaKind { kVideo, kAudio };
+
+// One payload type that the publisher can send.
+struct Format {
+  int payload_type = -1;
+  std::string encoding; // upper case: "H264", "VP8", "OPUS", ...
+  int clock_rate = 0;
+  std::string fmtp;     // parameters as offered, empty if none
+};
+
+struct MediaLine {
+  unsigned index = 0; // m-line index
+  std::string mid;
+  MediaKind kind = MediaKind::kVideo;
+  bool active = false; // the publisher sends on it: port is not 0, sendrecv or sendonly
+  std::vector<Format> formats;            // in the offered order; rtx, red, fec left out
+  std::map<int, std::string> extensions;  // id -> URI
+};
+
+struct Offer {
+  std::string sdp; // sanitised
+  std::string ice_ufrag;
+  std::string fingerprint; // "sha-256 AA:BB:...": algorithm lower case, hex upper case
+  std::vector<MediaLine> media; // audio and video only
+  int data_mline = -1;
+  std::vector<std::string> mids; // of every m-line, in order
+};
+
+enum OfferError { OFFER_ERROR_SIZE, OFFER_ERROR_SYNTAX, OFFER_ERROR_SECURITY };
+GQuark offer_error_quark();
+
+// Checks and sanitises: bounded size; at least one m-line, each with mid, ufrag, pwd and
+// setup; BUNDLE mids exist; exactly one fingerprint in all (a session-level one is copied to
+// each m-line and removed, two different ones are refused); video-orientation and other
+// header extensions that we do not take are removed, so that senders rotate before they
+// encode; transport-cc is kept only where `rtphdrexttwcc`'s URI is supported.
+std::optional<Offer> read_offer(std::string_view sdp, GError **error);
+
+// True when `next` may be applied to the webrtcbin that serves `current`: same ICE
+// credentials and fingerprint, m-lines only added, no direction change that 1.22 refuses.
+// `why` names the difference otherwise.
+bool continues(const Offer &current, const Offer &next, std::string *why);
+
+// The format to ask for: the first of `encodings` (upper case, in order of preference) that
+// `line` offers. H.264: packetization-mode 1 before 0, then constrained baseline, baseline,
+// main, high. NULL when none is offered.
+const Format *choose_format(const MediaLine &line, const std::vector<std::string> &encodings);
+
+// Caps for the transceiver's `codec-preferences`: exactly this payload type, with its fmtp
+// profile, rtcp-fb and accepted header extensions as webrtcbin 1.22 needs them.
+CapsPtr codec_preferences(const MediaLine &line, const Format &format);
+
+struct AnswerHints {
+  unsigned video_bitrate = 0; // kbit/s, 0: let browsers start high and use their own maximum
+  bool stereo = false;
+};
+// The answer as it is sent: start/min/max bitrate in the fmtp line of the first video payload
+// type, b=AS and b=TIAS when video_bitrate is set. `sdp` unchanged when it does not parse.
+std::string finish_answer(std::string_view sdp, const AnswerHints &hints);
+
+// "sha-256 AA:BB:..." of a PEM certificate, "" when it does not parse. `algorithm` as in the
+// SDP; sha-1 to sha-512.
+std::string certificate_fingerprint(const char *pem, std::string_view algorithm);
+
+} // namespace vdn
