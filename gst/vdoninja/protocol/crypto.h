@@ -41,12 +41,14 @@ public:
   Secret(const char *password, std::string_view salt);
 
   bool enabled() const { return enabled_; }
-  // True when the user chose a password; a plain-text offer is then refused.
+  // True when the user chose another password than the default; a plain-text offer is
+  // then refused.
   bool custom() const { return custom_; }
 
   // `id` (sanitised) as it travels: cut to kMaxWireIdLength, then the 6-character suffix.
   std::string wire_stream_id(std::string_view id) const;
-  std::string wire_room(std::string_view room) const;
+  // `room` (sanitised) as it travels; `token` is that of a room link with `&token=`.
+  std::string wire_room(std::string_view room, std::string_view token = {}) const;
   // The id within a wire id, nullopt when it was made with another password or salt.
   std::optional<std::string> plain_stream_id(std::string_view wire_id) const;
 
@@ -58,11 +60,11 @@ public:
                                      GError **error) const;
 
 private:
+  std::string suffix() const;
+
   bool enabled_ = true;
   bool custom_ = false;
   std::string phrase_; // encoded password and salt, the input of every hash
-  std::string password_;
-  std::string salt_;
   std::array<uint8_t, 32> key_{};
 };
 
