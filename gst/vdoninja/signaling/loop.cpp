@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "loop.h"
+
+#include <string>
+
+#include <pthread.h>
+
+namespace vdn {
+
+Loop::Loop(const char *name)
+    : context_(g_main_context_new()), main_loop_(g_main_loop_new(context_, FALSE)),
+      thread_([this] { run(); }) {
+  pthread_setname_np(thread_.native_handle(), name);
+}
+
+Loop::~Loop() {
+  stop();
+  g_main_loop_unref(main_loop_);
+  g_main_context_unref(context_);
+}
+
+void Loop::run() {
+  g_main_context_push_thread_default(context_);
+  g_main_loop_run(main_loop_);
+  g_main_context_pop_thread_default(context_);
+}
+
+void Loop::attach(Job job) {
+  GSource *source = g_idle_source_new();
+  g_source_set_priority(source, G_PRIORITY_DEFAULT);
+  g_source_set_callback(
+      source,
+      [](gpointer data) -> gboolean {
+        (*static_cast<Job *>(data))();
+        return G_SOURCE_REMOVE;
+      },
+      new Job(std::move(job)), [](gpointer data) { delete static_cast<Job *>(data); });
+  g_source_attach(source, context_);
+  g_source_unref(source);
+}
+
+bool Loop::post(Job job) {
+  Lock lock(mutex_);
+  if (stopped_)
+    return false;
+  attach(std::move(job));
+  return true;
+}
+
+void Loop::stop(Job last) {
+  g_return_if_fail(!is_current());
+  {
+    Lock lock(mutex_);
+    if (stopped_)
+      return;
+    stopped_ = true;
+    attach([this, last = std::move(last)] {
+      if (last)
+        last();
+      g_main_loop_quit(main_loop_);
+    });
+  }
+  thread_.join();
+}
+
+void Timer::start(unsigned ms, Job job) {
+  stop();
+  job_ = std::move(job);
+  source_ = g_timeout_source_new(ms);
+  g_source_set_callback(
+      source_,
+      [](gpointer data) -> gboolean {
+        auto *self = static_cast<Timer *>(data);
+        // The job may start the timer again, or destroy it.
+        Job due = std::move(self->job_);
+        self->stop();
+        due();
+        return G_SOURCE_REMOVE;
+      },
+      this, nullptr);
+  g_source_attach(source_, loop_.context());
+}
+
+void Timer::stop() {
+  if (!source_)
+    return;
+  g_source_destroy(source_);
+  g_source_unref(source_);
+  source_ = nullptr;
+  job_ = nullptr;
+}
+
+} // namespace vdn

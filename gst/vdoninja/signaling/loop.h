@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One thread that runs one GMainContext: the home of socket and sessions.
+#pragma once
+
+#include <functional>
+#include <thread>
+
+#include "glib-ptr.h"
+#include "mutex.h"
+
+namespace vdn {
+
+using Job = std::function<void()>;
+
+class Loop {
+public:
+  // Starts the thread. `name`: at most 15 characters, as debuggers show it.
+  explicit Loop(const char *name);
+  // stop() without a last job.
+  ~Loop();
+  Loop(const Loop &) = delete;
+  Loop &operator=(const Loop &) = delete;
+
+  // Runs `job` on the loop, in the order of the calls. Thread: any. False once stop() was
+  // called; the job is then dropped.
+  bool post(Job job);
+  // Refuses further jobs, runs those posted before, then `last`, and joins the thread.
+  // Thread: any but the loop itself. A second call does nothing.
+  void stop(Job last = {});
+  bool is_current() const { return std::this_thread::get_id() == thread_.get_id(); }
+  GMainContext *context() const { return context_; }
+
+private:
+  void run();
+  void attach(Job job);
+
+  GMainContext *context_;
+  GMainLoop *main_loop_;
+  Mutex mutex_;
+  bool stopped_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+// A one-shot timer on a loop. Thread: loop. Stops when destroyed.
+class Timer {
+public:
+  explicit Timer(Loop &loop) : loop_(loop) {}
+  ~Timer() { stop(); }
+  Timer(const Timer &) = delete;
+  Timer &operator=(const Timer &) = delete;
+
+  // Calls `job` once, `ms` milliseconds from now; a running timer starts anew.
+  void start(unsigned ms, Job job);
+  void stop();
+  bool active() const { return source_ != nullptr; }
+
+private:
+  Loop &loop_;
+  GSource *source_ = nullptr;
+  Job job_;
+};
+
+} // namespace vdn

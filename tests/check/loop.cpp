@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "loop.h"
+
+#include <atomic>
+#include <future>
+#include <vector>
+
+#include <gst/check/gstcheck.h>
+
+using vdn::Loop;
+using vdn::Timer;
+
+GST_START_TEST(test_loop_jobs_run_in_order_on_the_loop) {
+  Loop loop("test");
+  std::vector<int> order;
+  bool on_loop = true;
+  for (int i = 0; i < 100; i++)
+    fail_unless(loop.post([&, i] {
+      on_loop &= loop.is_current();
+      order.push_back(i);
+    }));
+  loop.stop();
+  fail_unless(on_loop);
+  fail_unless_equals_int(order.size(), 100);
+  for (int i = 0; i < 100; i++)
+    fail_unless_equals_int(order[i], i);
+}
+GST_END_TEST
+
+GST_START_TEST(test_loop_refuses_jobs_after_stop_and_frees_them) {
+  auto token = std::make_shared<int>(1);
+  {
+    Loop loop("test");
+    bool last = false;
+    loop.stop([&] { last = true; });
+    fail_unless(last);
+    fail_if(loop.post([token] {}));
+    loop.stop();
+  }
+  fail_unless_equals_int(token.use_count(), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_loop_posts_during_stop_do_not_deadlock) {
+  for (int round = 0; round < 50; round++) {
+    Loop loop("test");
+    std::atomic<bool> go{true};
+    std::thread poster([&] {
+      while (go && loop.post([] {}))
+        ;
+    });
+    loop.stop();
+    go = false;
+    poster.join();
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_timer_fires_once_and_may_restart_or_destroy_itself) {
+  Loop loop("test");
+  std::promise<int> fired;
+  std::unique_ptr<Timer> timer;
+  int count = 0;
+  loop.post([&] {
+    timer = std::make_unique<Timer>(loop);
+    timer->start(1, [&] {
+      count++;
+      timer->start(1, [&] {
+        timer.reset();
+        fired.set_value(++count);
+      });
+    });
+  });
+  fail_unless_equals_int(fired.get_future().get(), 2);
+  loop.stop();
+}
+GST_END_TEST
+
+GST_START_TEST(test_timer_stopped_or_destroyed_never_fires) {
+  Loop loop("test");
+  std::promise<void> done;
+  auto stopped = std::make_unique<Timer>(loop);
+  auto destroyed = std::make_unique<Timer>(loop);
+  Timer later(loop);
+  bool fired = false;
+  loop.post([&] {
+    stopped->start(1, [&] { fired = true; });
+    destroyed->start(1, [&] { fired = true; });
+    stopped->stop();
+    destroyed.reset();
+    fail_if(stopped->active());
+    later.start(20, [&] { done.set_value(); });
+  });
+  done.get_future().wait();
+  fail_if(fired);
+  loop.stop();
+}
+GST_END_TEST
+
+static Suite *loop_suite() {
+  Suite *suite = suite_create("loop");
+  TCase *tc = tcase_create("loop");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_loop_jobs_run_in_order_on_the_loop);
+  tcase_add_test(tc, test_loop_refuses_jobs_after_stop_and_frees_them);
+  tcase_add_test(tc, test_loop_posts_during_stop_do_not_deadlock);
+  tcase_add_test(tc, test_timer_fires_once_and_may_restart_or_destroy_itself);
+  tcase_add_test(tc, test_timer_stopped_or_destroyed_never_fires);
+  return suite;
+}
+
+GST_CHECK_MAIN(loop);
