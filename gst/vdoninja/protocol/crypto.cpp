@@ -54,17 +54,6 @@ std::string sanitize(std::string_view text, size_t max) {
   return result;
 }
 
-std::string to_hex(const uint8_t *data, size_t size) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(size * 2);
-  for (size_t i = 0; i < size; i++) {
-    hex.push_back(kDigits[data[i] >> 4]);
-    hex.push_back(kDigits[data[i] & 15]);
-  }
-  return hex;
-}
-
 bool from_hex(std::string_view hex, std::vector<uint8_t> *bytes) {
   if (hex.size() % 2)
     return false;
@@ -127,6 +116,17 @@ std::string salt_for_host(std::string_view host) {
     if (domain == family)
       return family;
   return name;
+}
+
+std::string to_hex(const uint8_t *data, size_t size) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  hex.reserve(size * 2);
+  for (size_t i = 0; i < size; i++) {
+    hex.push_back(kDigits[data[i] >> 4]);
+    hex.push_back(kDigits[data[i] & 15]);
+  }
+  return hex;
 }
 
 std::string sha256_hex(const void *data, size_t size) {

@@ -27,6 +27,9 @@ std::string sanitize_room(std::string_view room);
 // The salt that the web client of `host` (a page's host name, no port) uses.
 std::string salt_for_host(std::string_view host);
 
+// Lower-case hex of `data`.
+std::string to_hex(const uint8_t *data, size_t size);
+
 // SHA-256 of `data`, lower-case hex.
 std::string sha256_hex(const void *data, size_t size);
 

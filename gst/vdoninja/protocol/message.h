@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The messages of VDO.Ninja's handshake and data channel: JSON text <-> values, both
 // dialects, both roles. No I/O, clock, randomness or logging. Thread: any. All input is
-// hostile: types are checked, sizes bounded, unknown keys ignored. Wire facts: docs/protocol.md.
+// hostile: types are checked, sizes bounded, unknown keys ignored. Wire facts:
+// docs/protocol.md.
 #pragma once
 
 #include <optional>
@@ -19,6 +20,8 @@ constexpr size_t kMaxSdpBytes = 64 * 1024;
 // More candidates in one message are left out; a session has its own limit on top.
 constexpr size_t kMaxCandidates = 256;
 constexpr size_t kMaxCandidateBytes = 1024;
+// To send: web clients drop messages of more than 25000 characters, hex takes two each.
+constexpr size_t kCandidatesPerMessage = 50;
 constexpr size_t kMaxListMembers = 512;
 
 // Hosted: the server assigns ids and routes. Custom: a bus that forwards, clients filter.
@@ -47,7 +50,8 @@ struct Member {
   std::string stream_id; // wire form, empty for a pure viewer
 };
 
-// What a publisher says about itself on the data channel; absent fields were not in the message.
+// What a publisher says about itself on the data channel; absent fields were not in the
+// message.
 struct PeerNews {
   std::optional<std::string> label;
   std::optional<bool> audio_muted;
@@ -56,27 +60,28 @@ struct PeerNews {
   std::optional<int> rotation; // degrees, clockwise
 };
 
-// One received message. Several parts may be present at once, on the data channel above all.
+// One received message. Several parts may be present at once, on the data channel above
+// all.
 struct Message {
-  std::string request;                // lower case, empty when absent
-  std::string peer;                   // sender's UUID (hosted) or `from` (custom)
-  std::string target;                 // custom: UUID it is addressed to, empty = everybody
-  std::string stream_id;              // wire form
-  std::string room;                   // wire form (`roomid`)
+  std::string request;   // lower case, empty when absent
+  std::string peer;      // sender: `UUID` (hosted), `from` (custom)
+  std::string target;    // custom: UUID it is addressed to, empty = everybody
+  std::string stream_id; // wire form
+  std::string room;      // wire form (`roomid`)
   std::optional<std::string> session; // nullopt: null or absent
   std::optional<Description> description;
   std::vector<Candidate> candidates;
-  bool candidates_cut = false;     // more than kMaxCandidates were sent
-  bool from_publisher = false;     // candidates: `type` is "local"
-  bool encrypted = false;          // description or candidates came in a `vector` envelope
-  bool bye = false;                // `bye` present and not false, or `cleanup`
-  bool ice_restart = false;        // `iceRestartRequest` present
-  bool scene = false;              // `isScene` present and not false
-  std::vector<int> screen;         // sender indexes that are screen shares
-  std::vector<Member> members;     // listing, transferred
+  bool candidates_cut = false; // more than kMaxCandidates were sent
+  bool from_publisher = false; // candidates: `type` is "local"
+  bool encrypted = false;      // description or candidates came in a `vector` envelope
+  bool bye = false;            // `bye` present and not false, request cleanup or bye
+  bool ice_restart = false;    // `iceRestartRequest` present
+  bool scene = false;          // `isScene` present and not false
+  std::vector<int> screen;     // sender indexes that are screen shares
+  std::vector<Member> members; // listing, transferred
   bool has_members = false;
   std::string director;            // UUID
-  std::string text;                // alert, error, warn
+  std::string text;                // alert, error, warn: one printable line
   std::string own_id;              // `id` assigned by a hosted server
   std::optional<std::string> ping; // JSON text of the value, to be echoed unchanged
   std::optional<std::string> pong;
@@ -98,24 +103,29 @@ enum MessageError {
 };
 GQuark message_error_quark();
 
-// Reads one text frame of the socket or data channel. nullopt and `error` when it is
-// unusable; the message then names what was wrong, never its secret content.
-std::optional<Message> parse_message(std::string_view text, const Secret &secret,
-                                     GError **error);
+// Reads one text frame of the socket or, with `me` NULL, of the data channel, whose only
+// sender is known: addresses and server notices in it are ignored, and a web client
+// writes `stream_id` there without the password's suffix. A message that is not for `me`
+// keeps its envelope closed. nullopt and `error` when the text is unusable; the error
+// names the key and the problem, never the content. Wrong types are an error in
+// addresses, descriptions and envelopes; elsewhere such a key counts as absent, and a
+// candidate that is none is left out.
+std::optional<Message> parse_message(std::string_view text, const Address *me,
+                                     const Secret &secret, GError **error);
 
 // Custom dialect: false when `message` is our own or meant for another client or room.
 // Hosted: always true.
 bool is_for_us(const Message &message, const Address &me);
 
-// Where an outgoing description or candidate goes. On the data channel `me` is NULL and no
-// address is written: peers fill it in themselves.
+// Where an outgoing description or candidate goes. On the data channel `me` is NULL and
+// no address is written: peers fill it in themselves.
 struct Envelope {
   const Address *me = nullptr;
   std::string peer;
   std::optional<std::string> session; // nullopt is written as null
-  std::string stream_id;              // wire form; publishers add it, viewers leave it empty
-  const Secret *secret = nullptr;     // NULL: in clear
-  Iv iv{};                            // used when `secret` is set, fresh for each message
+  std::string stream_id;          // wire form; publishers add it, viewers leave it empty
+  const Secret *secret = nullptr; // NULL: in clear
+  Iv iv{};                        // used when `secret` is set, fresh for each message
 };
 
 // What a viewer asks for in its first data-channel message.
@@ -124,7 +134,7 @@ struct Wishes {
   bool video = true;
   bool screen_video = false;
   bool screen_audio = false;
-  bool scene = false; // room viewers: receive as a scene, at full quality
+  bool scene = false;      // room viewers: receive as a scene, at full quality
   std::string video_codec; // lower case, empty = the publisher's own order
   std::string label;
   std::string version; // of this software
@@ -138,14 +148,15 @@ std::string encode_join(const Address &me, std::string_view wire_room,
 std::string encode_ice_restart(const Address *me, std::string_view peer);
 // Empty when encryption failed: nothing may then be sent in its place.
 std::string encode_description(const Envelope &to, const Description &description);
-std::string encode_candidates(const Envelope &to, const std::vector<Candidate> &candidates,
+std::string encode_candidates(const Envelope &to,
+                              const std::vector<Candidate> &candidates,
                               bool from_publisher);
 // Data channel only.
 std::string encode_init(const Wishes &wishes);
 std::string encode_pong(std::string_view ping_json);
 std::string encode_ping(int64_t value);
 std::string encode_bye();
-std::string encode_bitrate(int kbps);
+std::string encode_bitrate(int kbps); // 0 pauses
 std::string encode_keyframe();
 
 } // namespace vdn
