@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import glob
+import os
+import secrets
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "python"))
+
+
+@pytest.fixture
+def name():
+    """A name of shared memory that no one else uses; what is left of it is removed."""
+    unique = f"test-{secrets.token_hex(6)}"
+    yield unique
+    for pattern in (f"/dev/shm/{unique}*", f"/dev/shm/.{unique}*"):
+        for path in glob.glob(pattern):
+            os.unlink(path)
