@@ -36,8 +36,8 @@ def test_pip_installs_it_offline(tmp_path):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_file_compiles_with(version, tmp_path):
     """Syntax and standard library; NumPy is there only for the system's Python."""
-    python = shutil.which(f"python{version}") or next(iter(glob.glob(
-        os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python"))), None)
+    found = glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python"))
+    python = next(iter(found), shutil.which(f"python{version}"))
     if python is None:
         pytest.skip(f"python{version} is not installed")
     (tmp_path / "numpy.py").write_text("class ndarray: pass\n")
