@@ -98,7 +98,8 @@ class RingWriter:
         data, at = np.frombuffer(data, np.uint8), 0
         base = 0x20000 + slot * self.stride
         for offset, stride, rows, row in self.layout(width, height, name, padding)[0]:
-            target = np.ndarray((rows, row), np.uint8, self.map, base + offset, (stride, 1))
+            target = np.ndarray((rows, row), np.uint8, self.map, base + offset,
+                                (stride, 1))
             source = data[at:at + rows * row].reshape(rows, row)
             target[:rows // 2] = source[:rows // 2]
             if at == 0:

@@ -88,7 +88,8 @@ RED = [("bt601", 81, 90, 240), ("bt709", 63, 102, 240), ("2:6:16:7", 74, 97, 240
 
 @pytest.mark.parametrize("colorimetry, y, cb, cr", RED)
 @pytest.mark.parametrize("pixel_format", ["NV12", "I420"])
-def test_yuv_helpers_honour_colorimetry(name, library, pixel_format, colorimetry, y, cb, cr):
+def test_yuv_helpers_honour_colorimetry(name, library, pixel_format, colorimetry,
+                                        y, cb, cr):
     half = 6 * 4
     chroma = [cb, cr] * half if pixel_format == "NV12" else [cb] * half + [cr] * half
     data = np.array([y] * (11 * 7) + chroma, np.uint8)

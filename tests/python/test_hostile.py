@@ -133,7 +133,7 @@ def test_unknown_state_is_harmless(writer):
 
 
 def test_random_control_pages_never_give_more_than_an_error(writer):
-    """1,000 rounds of flipped bytes in header and descriptors, seed printed on failure."""
+    """1,000 rounds of overwritten bytes in header and descriptors, from a fixed seed."""
     clean = bytes(writer.map[:0x2000])
     random = np.random.default_rng(4)
     for _ in range(1000):
