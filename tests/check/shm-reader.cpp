@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The C++ reader against segments that the test writes byte by byte.
+#include "shmnumpy-reader.hpp"
+
+#include <functional>
+
+#include <gst/check/gstcheck.h>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr uint32_t kSlots = 4, kStride = 0x10000;
+constexpr size_t kSize = SHMNUMPY_DATA_OFFSET + kSlots * kStride;
+
+// The other end, one step at a time; removes what it made.
+class Writer {
+public:
+  explicit Writer(std::string segment = unique()) : name(std::move(segment)) {
+    std::string temporary = path() + ".new";
+    fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+    fail_unless(fd >= 0 && !posix_fallocate(fd, 0, kSize));
+    void *map = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    fail_unless(map != MAP_FAILED);
+    base = static_cast<uint8_t *>(map);
+    shmnumpy_header &h = header();
+    h.abi = SHMNUMPY_ABI;
+    h.header_bytes = SHMNUMPY_HEADER_BYTES;
+    h.segment_bytes = kSize;
+    h.slot_count = kSlots;
+    h.slot_desc_bytes = sizeof(shmnumpy_slot);
+    h.slot_desc_offset = SHMNUMPY_SLOT_DESC_OFFSET;
+    h.data_offset = SHMNUMPY_DATA_OFFSET;
+    h.slot_stride = kStride;
+    h.heartbeat = shmnumpy::detail::monotonic_ns();
+    std::memcpy(h.magic, SHMNUMPY_MAGIC, 8);
+    fail_unless(!flock(fd, LOCK_EX | LOCK_NB));
+    fail_unless(!rename(temporary.c_str(), path().c_str()));
+  }
+  ~Writer() {
+    munmap(base, kSize);
+    close(fd);
+    unlink(path().c_str());
+  }
+
+  static std::string unique() {
+    return "test-" + std::to_string(getpid()) + "-" +
+           std::to_string(shmnumpy::detail::monotonic_ns());
+  }
+  std::string path() const { return "/dev/shm/" + name + SHMNUMPY_RING_SUFFIX; }
+  shmnumpy_header &header() { return *reinterpret_cast<shmnumpy_header *>(base); }
+  shmnumpy_slot &slot(uint64_t frame_no) {
+    return reinterpret_cast<shmnumpy_slot *>(
+        base + SHMNUMPY_SLOT_DESC_OFFSET)[(frame_no - 1) % kSlots];
+  }
+
+  void begin() {
+    ++number;
+    slot(number).seq |= 1;
+  }
+  // RGB of one value, rows padded to `stride`.
+  void fill(uint32_t width, uint32_t height, uint32_t stride) {
+    shmnumpy_slot &s = slot(number);
+    s.frame_no = number;
+    s.data_offset = SHMNUMPY_DATA_OFFSET + (number - 1) % kSlots * kStride;
+    s.data_bytes = uint64_t{stride} * height;
+    s.width = width;
+    s.height = height;
+    s.n_planes = 1;
+    std::strncpy(s.format, "RGB", sizeof s.format);
+    s.planes[0] = {0, stride, height};
+    s.pts = 1234;
+    std::memset(base + s.data_offset, static_cast<int>(number), s.data_bytes);
+  }
+  void finish() {
+    __atomic_store_n(&slot(number).seq, 2 * number, __ATOMIC_RELEASE);
+    header().state = SHMNUMPY_STATE_LIVE;
+    __atomic_store_n(&header().latest, number << 8 | ((number - 1) % kSlots + 1),
+                     __ATOMIC_RELEASE);
+    wake();
+  }
+  void publish(uint32_t width = 60, uint32_t height = 40, uint32_t stride = 180) {
+    begin();
+    fill(width, height, stride);
+    finish();
+  }
+  void set_state(uint32_t state) {
+    header().state = state;
+    wake();
+  }
+  void wake() {
+    __atomic_fetch_add(&header().wake, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &header().wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+
+  std::string name;
+  uint8_t *base = nullptr;
+  uint64_t number = 0;
+  int fd = -1;
+};
+
+bool is_solid(const shmnumpy::Frame &frame) {
+  for (uint32_t row = 0; row < frame.height; ++row)
+    for (uint32_t i = 0; i < frame.planes[0].row_bytes; ++i)
+      if (frame.planes[0].data[row * frame.planes[0].stride + i] != frame.number % 256)
+        return false;
+  return true;
+}
+
+} // namespace
+
+GST_START_TEST(test_shm_reader_newest_frame_with_its_metadata) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  writer.publish();
+  auto frame = reader.read(5s);
+  fail_unless(frame && frame->number == 1 && frame->missed == 0 &&
+              frame->format == "RGB");
+  fail_unless(frame->width == 60 && frame->height == 40 && frame->info.pts == 1234);
+  fail_unless(is_solid(*frame) && frame->valid());
+  writer.publish();
+  writer.publish();
+  frame = reader.read(5s);
+  fail_unless(frame && frame->number == 3 && frame->missed == 1);
+  fail_if(reader.read(0s));
+  fail_unless(reader.error().empty() && reader.state() == shmnumpy::State::Live);
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_overwritten_view_is_not_valid) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  writer.publish();
+  auto view = reader.read(5s);
+  auto late = *view;
+  std::vector<uint8_t> memory, nothing;
+  fail_unless(view->copy_to(&memory) && memory.size() == 60 * 40 * 3);
+  for (uint32_t i = 0; i < kSlots - 1; ++i)
+    writer.publish();
+  fail_unless(late.valid());
+  writer.begin();
+  fail_if(late.valid() || late.copy_to(&nothing));
+  fail_unless(view->valid() && is_solid(*view));
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_copy_packs_padded_rows) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  writer.publish(7, 5, 32);
+  std::vector<uint8_t> memory;
+  auto frame = reader.read_copy(&memory, 5s);
+  fail_unless(frame && frame->planes[0].stride == 21 && memory.size() == 105);
+  fail_unless(frame->planes[0].data == memory.data() && is_solid(*frame));
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_waits_for_a_frame_of_another_thread) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  fail_if(reader.read(1ms));
+  std::thread thread([&] { writer.publish(); });
+  auto frame = reader.read(5s);
+  thread.join();
+  fail_unless(frame && frame->number == 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_follows_a_new_writer_and_ends_with_it) {
+  auto first = std::make_unique<Writer>();
+  std::string name = first->name;
+  shmnumpy::Reader reader(name), ending(name, true);
+  first->publish();
+  auto old = reader.read(5s);
+  Writer second(name);
+  first->set_state(SHMNUMPY_STATE_RETIRED);
+  second.publish();
+  auto fresh = reader.read(5s);
+  fail_unless(fresh && fresh->number == 1 && is_solid(*fresh));
+  fail_unless(old->valid() && is_solid(*old));
+  fail_unless(ending.read(5s) && ending.read(5s));
+  second.set_state(SHMNUMPY_STATE_EOS);
+  fail_if(ending.read(5s));
+  fail_unless(reader.state() == shmnumpy::State::Eos && reader.error().empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_half_published_frame_is_not_given) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  for (uint32_t i = 0; i < kSlots; ++i)
+    writer.publish();
+  writer.begin();
+  writer.fill(60, 40, 180);
+  auto frame = reader.read(5s);
+  fail_unless(frame && frame->number == kSlots && is_solid(*frame));
+  fail_if(reader.read(1ms));
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_absent_and_unfinished_segments_are_waited_for) {
+  std::string name = Writer::unique();
+  shmnumpy::Reader reader(name);
+  fail_if(reader.read(1ms));
+  fail_unless(reader.state() == shmnumpy::State::Absent && reader.error().empty());
+  Writer writer(name);
+  std::memset(writer.header().magic, 0, 8);
+  fail_if(reader.read(1ms));
+  std::memcpy(writer.header().magic, SHMNUMPY_MAGIC, 8);
+  writer.publish();
+  fail_unless(reader.read(5s).has_value());
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_bad_header_is_an_error) {
+  const std::pair<const char *, std::function<void(shmnumpy_header &)>> kCases[] = {
+      {"does not hold", [](auto &h) { h.magic[0] = 'P'; }},
+      {"version 1", [](auto &h) { h.abi = 0x10000; }},
+      {"version 3", [](auto &h) { h.abi = 0x30000; }},
+      {"truncated", [](auto &h) { h.segment_bytes = kSize + 1; }},
+      {"truncated", [](auto &h) { h.segment_bytes = ~0ull; }},
+      {"slots", [](auto &h) { h.segment_bytes = 0x1000; }},
+      {"slots", [](auto &h) { h.slot_count = 1; }},
+      {"slots", [](auto &h) { h.slot_count = 61; }},
+      {"slots", [](auto &h) { h.slot_desc_bytes = 248; }},
+      {"slots", [](auto &h) { h.slot_desc_bytes = 0xfffffff8; }},
+      {"slots", [](auto &h) { h.slot_desc_offset = ~7ull; }},
+      {"slots", [](auto &h) { h.slot_desc_offset = 0x1001; }},
+  };
+  for (const auto &[text, damage] : kCases) {
+    Writer writer;
+    damage(writer.header());
+    shmnumpy::Reader reader(writer.name);
+    fail_if(reader.error().find(text) == std::string::npos, "%s instead of %s",
+            reader.error().c_str(), text);
+    fail_if(reader.read(1ms));
+  }
+  fail_if(shmnumpy::Reader("../x").error().empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_bad_descriptor_is_an_error) {
+  const std::function<void(shmnumpy_slot &)> kCases[] = {
+      [](auto &s) { s.data_offset = ~0ull; },
+      [](auto &s) { s.data_offset = kSize; },
+      [](auto &s) { s.data_bytes = ~0ull; },
+      [](auto &s) { s.data_bytes = 100; },
+      [](auto &s) { s.width = 61; },
+      [](auto &s) { s.width = 0; },
+      [](auto &s) { s.height = 0xffffffff; },
+      [](auto &s) { s.n_planes = 2; },
+      [](auto &s) { std::strncpy(s.format, "P010_10LE", sizeof s.format); },
+      [](auto &s) { std::memset(s.format, 'R', sizeof s.format); },
+      [](auto &s) { s.planes[0].offset = ~0ull; },
+      [](auto &s) { s.planes[0].offset = 1; },
+      [](auto &s) { s.planes[0].stride = 179; },
+      [](auto &s) { s.planes[0].stride = 0xffffffff; },
+      [](auto &s) { s.planes[0].rows = 39; },
+      [](auto &s) { s.frame_no = 7; },
+  };
+  for (const auto &damage : kCases) {
+    Writer writer;
+    writer.publish();
+    damage(writer.slot(1));
+    shmnumpy::Reader reader(writer.name);
+    fail_if(reader.read(5s));
+    fail_if(reader.error().empty());
+  }
+  Writer writer;
+  writer.header().latest = 1 << 8 | 200;
+  shmnumpy::Reader reader(writer.name);
+  fail_if(reader.read(5s));
+  fail_if(reader.error().empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_segment_that_shrinks_is_an_error) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  writer.publish();
+  fail_unless(reader.read(5s).has_value());
+  fail_unless(!ftruncate(writer.fd, 0));
+  fail_if(reader.read(5s));
+  fail_if(reader.error().find("shrank") == std::string::npos);
+  fail_unless(!ftruncate(writer.fd, kSize));
+}
+GST_END_TEST
+
+// Frames of one value from a thread that never pauses: none may show two.
+GST_START_TEST(test_shm_reader_unthrottled_writer_gives_no_torn_frame) {
+  Writer writer;
+  shmnumpy::Reader reader(writer.name);
+  std::vector<uint8_t> memory;
+  bool stop = false;
+  std::thread thread([&] {
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+      writer.begin();
+      __atomic_thread_fence(__ATOMIC_SEQ_CST);
+      writer.fill(140, 150, 420);
+      __atomic_thread_fence(__ATOMIC_SEQ_CST);
+      writer.finish();
+    }
+  });
+  for (int i = 0; i < 2000; ++i) {
+    auto frame = reader.read_copy(&memory, 5s);
+    fail_unless(frame && is_solid(*frame));
+  }
+  __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+  thread.join();
+}
+GST_END_TEST
+
+static Suite *shm_reader_suite() {
+  Suite *suite = suite_create("shm-reader");
+  TCase *tests = tcase_create("reader");
+  suite_add_tcase(suite, tests);
+  tcase_add_test(tests, test_shm_reader_newest_frame_with_its_metadata);
+  tcase_add_test(tests, test_shm_reader_overwritten_view_is_not_valid);
+  tcase_add_test(tests, test_shm_reader_copy_packs_padded_rows);
+  tcase_add_test(tests, test_shm_reader_waits_for_a_frame_of_another_thread);
+  tcase_add_test(tests, test_shm_reader_follows_a_new_writer_and_ends_with_it);
+  tcase_add_test(tests, test_shm_reader_half_published_frame_is_not_given);
+  tcase_add_test(tests, test_shm_reader_absent_and_unfinished_segments_are_waited_for);
+  tcase_add_test(tests, test_shm_reader_bad_header_is_an_error);
+  tcase_add_test(tests, test_shm_reader_bad_descriptor_is_an_error);
+  tcase_add_test(tests, test_shm_reader_segment_that_shrinks_is_an_error);
+  tcase_add_test(tests, test_shm_reader_unthrottled_writer_gives_no_torn_frame);
+  return suite;
+}
+
+GST_CHECK_MAIN(shm_reader)
