@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A publisher's SDP offer, checked and put into the form that webrtcbin 1.22 takes, and the
-// finishing touches of our answer. Pure functions. Thread: any (gst_init() must have run).
+// A publisher's SDP offer, checked and put into the form that webrtcbin 1.22 takes, and
+// the finishing touches of our answer. Pure functions. Thread: any (gst_init() must have
+// run).
 #pragma once
 
 #include <map>
@@ -24,7 +25,7 @@ struct Format {
   int payload_type = -1;
   std::string encoding; // upper case: "H264", "VP8", "OPUS", ...
   int clock_rate = 0;
-  std::string fmtp;     // parameters as offered, empty if none
+  std::string fmtp; // parameters as offered, empty if none
 };
 
 struct MediaLine {
@@ -32,8 +33,8 @@ struct MediaLine {
   std::string mid;
   MediaKind kind = MediaKind::kVideo;
   bool active = false; // the publisher sends on it: port is not 0, sendrecv or sendonly
-  std::vector<Format> formats;            // in the offered order; rtx, red, fec left out
-  std::map<int, std::string> extensions;  // id -> URI
+  std::vector<Format> formats;           // in the offered order; rtx, red, fec left out
+  std::map<int, std::string> extensions; // id -> URI, those that we take
 };
 
 struct Offer {
@@ -43,42 +44,55 @@ struct Offer {
   std::vector<MediaLine> media; // audio and video only
   int data_mline = -1;
   std::vector<std::string> mids; // of every m-line, in order
+  std::vector<unsigned> removed; // m-lines with port 0; in `sdp` they are inactive
 };
 
 enum OfferError { OFFER_ERROR_SIZE, OFFER_ERROR_SYNTAX, OFFER_ERROR_SECURITY };
 GQuark offer_error_quark();
 
-// Checks and sanitises: bounded size; at least one m-line, each with mid, ufrag, pwd and
-// setup; BUNDLE mids exist; exactly one fingerprint in all (a session-level one is copied to
-// each m-line and removed, two different ones are refused); video-orientation and other
-// header extensions that we do not take are removed, so that senders rotate before they
-// encode; transport-cc is kept only where `rtphdrexttwcc`'s URI is supported.
+// Checks and sanitises: bounded size; at least one m-line, each with its own mid and
+// setup and all with the same ufrag, pwd and fingerprint (what stands at session level is
+// copied to each m-line and removed, different values are refused); one BUNDLE of every
+// m-line that is not removed, so that there is one DTLS transport to be checked; no
+// payload type with two meanings; video-orientation and other header extensions that we
+// do not take are removed, so that senders rotate before they encode; transport-cc is
+// kept only where `rtphdrexttwcc` is installed.
 std::optional<Offer> read_offer(std::string_view sdp, GError **error);
 
+// Makes webrtcbin answer `inactive` on m-line `index`: for media that nobody wants or
+// that nothing here can decode. To be repeated for each later offer of the session.
+void decline(Offer *offer, unsigned index);
+
 // True when `next` may be applied to the webrtcbin that serves `current`: same ICE
-// credentials and fingerprint, m-lines only added, no direction change that 1.22 refuses.
+// credentials and fingerprint, m-lines only added, no direction change that 1.22 refuses,
+// every format kept.
 // `why` names the difference otherwise.
 bool continues(const Offer &current, const Offer &next, std::string *why);
 
-// The format to ask for: the first of `encodings` (upper case, in order of preference) that
-// `line` offers. H.264: packetization-mode 1 before 0, then constrained baseline, baseline,
-// main, high. NULL when none is offered.
-const Format *choose_format(const MediaLine &line, const std::vector<std::string> &encodings);
+// The format to ask for: the first of `encodings` (upper case, in order of preference)
+// that `line` offers. H.264: packetization-mode 1 before 0, then constrained baseline,
+// baseline, main, high; others: the lowest profile. NULL when none is offered.
+const Format *choose_format(const MediaLine &line,
+                            const std::vector<std::string> &encodings);
 
-// Caps for the transceiver's `codec-preferences`: exactly this payload type, with its fmtp
-// profile, rtcp-fb and accepted header extensions as webrtcbin 1.22 needs them.
+// Caps for the transceiver's `codec-preferences`: exactly this payload type with the
+// header extensions that we take; webrtcbin adds fmtp and rtcp-fb of the offer. `do-nack`
+// has to be set beside it, or the answer has neither nack nor rtx.
 CapsPtr codec_preferences(const MediaLine &line, const Format &format);
 
 struct AnswerHints {
-  unsigned video_bitrate = 0; // kbit/s, 0: let browsers start high and use their own maximum
+  unsigned video_bitrate =
+      0; // kbit/s, 0: let browsers start high and use their own maximum
   bool stereo = false;
 };
-// The answer as it is sent: start/min/max bitrate in the fmtp line of the first video payload
-// type, b=AS and b=TIAS when video_bitrate is set. `sdp` unchanged when it does not parse.
-std::string finish_answer(std::string_view sdp, const AnswerHints &hints);
+// The answer as it is sent: the start bitrate in the fmtp line of the first video payload
+// type, and min, max, b=AS and b=TIAS when video_bitrate is set. `sdp` unchanged when it
+// does not parse. The local description stays without these.
+std::string finish_answer(std::string_view sdp, const Offer &offer,
+                          const AnswerHints &hints);
 
-// "sha-256 AA:BB:..." of a PEM certificate, "" when it does not parse. `algorithm` as in the
-// SDP; sha-1 to sha-512.
+// "sha-256 AA:BB:..." of a PEM certificate, "" when it does not parse. `algorithm` as in
+// the SDP; sha-1 to sha-512.
 std::string certificate_fingerprint(const char *pem, std::string_view algorithm);
 
 } // namespace vdn
