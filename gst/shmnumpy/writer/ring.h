@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One inode of NAME.ring: slots, their sequence words and the words readers wait on.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "mutex.h"
+#include "shm-file.h"
+#include "shm-layout.h"
+
+namespace vdn::shm {
+
+// CLOCK_MONOTONIC and CLOCK_REALTIME in ns. Thread: any.
+uint64_t monotonic_ns();
+uint64_t realtime_ns();
+
+// A slot belongs to whoever acquired it until it is released; between acquire and publish
+// its pixels are undefined for readers, afterwards they must not change. Everything that
+// decides is kept in this process: words that readers could overwrite are stored, never
+// trusted.
+class Ring {
+public:
+  // Who takes a slot. Upstream elements hold slots for as long as they like, so two are
+  // kept back from them: the latest frame, and one for a frame that has to be copied.
+  enum class Use { Sink, Upstream };
+
+  // A locked, mapped ring without a name, its first slot populated. `slot_bytes` is the
+  // size of the largest frame. Errors: Denied, NoSpace, Failed. Thread: any.
+  static std::shared_ptr<Ring> create(unsigned slots, uint64_t slot_bytes, mode_t mode,
+                                      uint64_t generation, Error *error);
+  // Bytes of a ring of that shape. Thread: any.
+  static uint64_t bytes_for(unsigned slots, uint64_t slot_bytes);
+
+  // Generation of the ring in `file`, 0 if it is none. Thread: any.
+  static uint64_t generation_of(const ShmFile &file);
+  // Marks the ring in `file`, left behind by a writer that died, as retired and wakes its
+  // readers. Thread: any.
+  static void retire_left_over(const ShmFile &file);
+
+  // The slot that was published longest ago, marked as being written, or -1. Thread: any.
+  int acquire(Use use);
+  // Thread: any.
+  void release(int slot);
+  // The acquired, not yet published slot whose pixels start at `pixels`, or -1. Thread:
+  // any.
+  int filling_at(const uint8_t *pixels) const;
+
+  // Makes the slot the latest frame and wakes the readers. Of `frame`, the fields from
+  // data_bytes on are used; publish times are filled in. Thread: one at a time.
+  void publish(int slot, uint64_t frame_no, const shmnumpy_slot &frame);
+
+  // Stores the state and wakes the readers. Thread: any.
+  void set_state(shmnumpy_state state);
+  // Tells readers that the writer is alive. Thread: any.
+  void beat();
+  // Populates the page tables of one more slot that needs it; false when none does.
+  // Thread: one at a time.
+  bool prefault_next();
+
+  uint8_t *pixels(int slot) const;
+  uint64_t capacity() const { return stride_; }
+  unsigned slots() const { return slots_; }
+  uint64_t generation() const { return generation_; }
+  shmnumpy_header *header() const;
+  // Not thread-safe, see ShmFile.
+  ShmFile &file() { return file_; }
+
+  Ring(ShmFile file, Mapping mapping, unsigned slots, uint64_t stride,
+       uint64_t generation);
+
+private:
+  enum class Owner : uint8_t { Nobody, Filling, Published };
+
+  shmnumpy_slot *slot(int index) const;
+  void write_header();
+  void wake();
+
+  ShmFile file_;
+  Mapping mapping_;
+  const unsigned slots_;
+  const uint64_t stride_;
+  const uint64_t generation_;
+  unsigned prefaulted_ = 0;
+
+  struct Claim {
+    Owner owner = Owner::Nobody;
+    Use use = Use::Sink;
+    uint64_t frame_no = 0; // what the slot was last published as
+  };
+  mutable Mutex mutex_;
+  std::array<Claim, SHMNUMPY_MAX_SLOTS> claims_ GUARDED_BY(mutex_);
+  int latest_ GUARDED_BY(mutex_) = -1;
+  unsigned held_upstream_ GUARDED_BY(mutex_) = 0;
+};
+
+} // namespace vdn::shm
