@@ -9,8 +9,8 @@
 
 namespace vdn {
 
-// A reference to a GObject. adopt() takes over a reference that was given (a floating one is
-// sunk), ref() adds one.
+// A reference to a GObject. adopt() takes over a reference that was given (a floating one
+// is sunk), ref() adds one.
 template <typename T> class ObjPtr {
 public:
   ObjPtr() = default;

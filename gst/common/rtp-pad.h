@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The two things that are done to a source pad of webrtcbin which is not linked.
+#pragma once
+
+#include "gst-ptr.h"
+
+namespace vdn {
+
+// From now on buffers of `pad` vanish; without this, webrtcbin fails with not-linked.
+// `block`: a blocking probe to be removed then, 0 if none. Returns the probe that drops.
+inline gulong discard_media(GstPad *pad, gulong block) {
+  gulong drop = gst_pad_add_probe(
+      pad,
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                   GST_PAD_PROBE_TYPE_BUFFER_LIST),
+      [](GstPad *, GstPadProbeInfo *, gpointer) { return GST_PAD_PROBE_DROP; }, nullptr,
+      nullptr);
+  if (block)
+    gst_pad_remove_probe(pad, block);
+  return drop;
+}
+
+// Asks the sender behind `pad` for a keyframe (rtpsession turns this into a PLI).
+inline void request_keyframe(GstPad *pad) {
+  gst_pad_send_event(
+      pad, gst_event_new_custom(GST_EVENT_CUSTOM_UPSTREAM,
+                                gst_structure_new("GstForceKeyUnit", "all-headers",
+                                                  G_TYPE_BOOLEAN, TRUE, nullptr)));
+}
+
+} // namespace vdn
