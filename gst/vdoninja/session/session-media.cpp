@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What arrives: RTP pads of webrtcbin, and the check of the certificate behind them.
+#include "session.h"
+
+#include "rtp-pad.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+// The DTLS transport; all bundled media and the data channel share it.
+ObjPtr<GObject> dtls_transport(GstElement *webrtc) {
+  ObjPtr<GObject> sctp, dtls;
+  g_object_get(webrtc, "sctp-transport", sctp.out(), nullptr);
+  if (sctp)
+    g_object_get(sctp.get(), "transport", dtls.out(), nullptr);
+  if (dtls)
+    return dtls;
+  GArray *transceivers = nullptr;
+  g_signal_emit_by_name(webrtc, "get-transceivers", &transceivers);
+  for (guint i = 0; transceivers && i < transceivers->len && !dtls; i++) {
+    ObjPtr<GObject> receiver;
+    g_object_get(g_array_index(transceivers, GObject *, i), "receiver", receiver.out(),
+                 nullptr);
+    if (receiver)
+      g_object_get(receiver.get(), "transport", dtls.out(), nullptr);
+  }
+  if (transceivers)
+    g_array_unref(transceivers);
+  return dtls;
+}
+
+// The m-line of an RTP pad. An unknown SSRC is attributed to the first m-line of the
+// bundle, so the kind in the caps has the last word.
+const MediaLine *line_of(const Offer &offer, GstPad *pad, MediaKind kind) {
+  ObjPtr<GObject> transceiver;
+  g_object_get(pad, "transceiver", transceiver.out(), nullptr);
+  guint mline = G_MAXUINT;
+  if (transceiver)
+    g_object_get(transceiver.get(), "mlineindex", &mline, nullptr);
+  const MediaLine *same_kind = nullptr;
+  for (const auto &line : offer.media) {
+    if (line.kind != kind)
+      continue;
+    if (line.index == mline)
+      return &line;
+    if (!same_kind && line.active)
+      same_kind = &line;
+  }
+  return same_kind;
+}
+
+} // namespace
+
+// Thread: streaming.
+void Session::on_pad_added(GstElement *, GstPad *pad, gpointer data) {
+  auto *at = static_cast<Hook *>(data);
+  if (!GST_PAD_IS_SRC(pad))
+    return;
+  if (auto self = at->session.lock())
+    count_packets(pad, self->packets_);
+  // Buffers only: the caps have to reach the pad before we look at it.
+  gst_pad_add_probe(pad,
+                    static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BLOCK |
+                                                 GST_PAD_PROBE_TYPE_BUFFER |
+                                                 GST_PAD_PROBE_TYPE_BUFFER_LIST),
+                    on_first_buffer, new Hook{at->session, at->loop}, Hook::free_data);
+}
+
+// webrtcbin 1.22 reports a vanished peer as connected for a minute and more: packets
+// tell.
+void Session::count_packets(GstPad *pad, std::shared_ptr<std::atomic<guint64>> packets) {
+  using Counter = std::shared_ptr<std::atomic<guint64>>;
+  gst_pad_add_probe(
+      pad,
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                   GST_PAD_PROBE_TYPE_BUFFER_LIST),
+      [](GstPad *, GstPadProbeInfo *, gpointer data) {
+        (*static_cast<Counter *>(data))->fetch_add(1, std::memory_order_relaxed);
+        return GST_PAD_PROBE_OK;
+      },
+      new Counter(std::move(packets)),
+      [](gpointer data) { delete static_cast<Counter *>(data); });
+}
+
+// Thread: streaming. It stays blocked until the pad is linked, so that no packet is lost.
+GstPadProbeReturn Session::on_first_buffer(GstPad *pad, GstPadProbeInfo *info,
+                                           gpointer data) {
+  auto *at = static_cast<Hook *>(data);
+  if (at->session.expired())
+    return GST_PAD_PROBE_DROP;
+  run_later(at->session, at->loop,
+            [pad = ObjPtr<GstPad>::ref(pad), id = info->id](Session &self) {
+              self.pad_has_media(pad, id);
+            });
+  return GST_PAD_PROBE_OK;
+}
+
+void Session::pad_has_media(ObjPtr<GstPad> pad, gulong probe) {
+  if (!verified())
+    return;
+  for (const auto &known : announced_)
+    if (known.get() == pad.get())
+      return;
+  announced_.push_back(pad);
+  CapsPtr caps(gst_pad_get_current_caps(pad.get()));
+  const GstStructure *s = caps ? gst_caps_get_structure(caps.get(), 0) : nullptr;
+  const char *media = s ? gst_structure_get_string(s, "media") : nullptr;
+  const char *encoding = s ? gst_structure_get_string(s, "encoding-name") : nullptr;
+  MediaKind kind = g_strcmp0(media, "audio") ? MediaKind::kVideo : MediaKind::kAudio;
+  const MediaLine *line = offer_ ? line_of(*offer_, pad.get(), kind) : nullptr;
+  if (!line || !encoding) {
+    GST_WARNING_OBJECT(webrtc_.get(), "media that was not offered: %" GST_PTR_FORMAT,
+                       caps.get());
+    discard_media(pad.get(), probe);
+    return;
+  }
+  Track track{line->index, kind, StrPtr(g_ascii_strup(encoding, -1)).get(), pad, probe};
+  callbacks_.track(std::move(track));
+}
+
+// Compares the certificate of the DTLS handshake with the offer: webrtcbin does not,
+// before 1.28.5. Media and data exist only after the handshake, so it is known by then.
+bool Session::verified() {
+  if (verified_)
+    return true;
+  auto dtls = dtls_transport(webrtc_.get());
+  gchar *raw = nullptr;
+  if (dtls)
+    g_object_get(dtls.get(), "remote-certificate", &raw, nullptr);
+  StrPtr pem(raw);
+  const std::string &announced = offer_->fingerprint;
+  std::string algorithm = announced.substr(0, announced.find(' '));
+  verified_ = pem && certificate_fingerprint(pem.get(), algorithm) == announced;
+  if (!verified_)
+    fail(SESSION_ERROR_SECURITY,
+         "the publisher's certificate is not the one that its offer announced; somebody "
+         "may be in between");
+  return verified_;
+}
+
+} // namespace vdn

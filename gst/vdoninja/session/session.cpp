@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "session.h"
+
+#include <sys/random.h>
+
+GST_DEBUG_CATEGORY(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr unsigned kFirstBundleMs = 70;
+constexpr unsigned kBundleMs = 250;
+constexpr size_t kMaxQueuedOffers = 8;
+
+Iv fresh_iv() {
+  Iv iv{};
+  if (getrandom(iv.data(), iv.size(), 0) != static_cast<ssize_t>(iv.size()))
+    g_error("the system has no random numbers");
+  return iv;
+}
+
+StrPtr error_text(const GstStructure *reply) {
+  GError *error = nullptr;
+  gst_structure_get(reply, "error", G_TYPE_ERROR, &error, nullptr);
+  ErrorPtr owner(error);
+  return StrPtr(g_strdup(error ? error->message : "no reason given"));
+}
+
+} // namespace
+
+GQuark session_error_quark() {
+  return g_quark_from_static_string("vdoninja-session-error");
+}
+
+void session_debug_init() {
+  GST_DEBUG_CATEGORY_INIT(vdoninja_session_debug, "vdoninja-session", 0,
+                          "VDO.Ninja sessions");
+}
+
+void Session::run_later(const std::weak_ptr<Session> &weak, Loop &loop,
+                        std::function<void(Session &)> job) {
+  loop.post([weak, job = std::move(job)] {
+    auto self = weak.lock();
+    if (self && !self->closed_)
+      job(*self);
+  });
+}
+
+Session::Session(Loop &loop, GstBin *bin, std::shared_ptr<Disposer> disposer,
+                 const Address &me, const Secret &secret, SessionConfig config,
+                 Callbacks callbacks)
+    : loop_(loop), bin_(ObjPtr<GstBin>::ref(bin)), disposer_(std::move(disposer)),
+      me_(me), secret_(secret), config_(std::move(config)),
+      callbacks_(std::move(callbacks)), bundle_timer_(loop) {}
+
+Session::~Session() {
+  g_warn_if_fail(closed_);
+}
+
+std::shared_ptr<Session> Session::create(Loop &loop, GstBin *bin,
+                                         std::shared_ptr<Disposer> disposer,
+                                         const Address &me, const Secret &secret,
+                                         SessionConfig config, Callbacks callbacks,
+                                         GError **error) {
+  std::shared_ptr<Session> self(new Session(loop, bin, std::move(disposer), me, secret,
+                                            std::move(config), std::move(callbacks)));
+  if (self->setup(error))
+    return self;
+  self->close();
+  return nullptr;
+}
+
+bool Session::setup(GError **error) {
+  webrtc_ = ObjPtr<GstElement>::adopt(gst_element_factory_make("webrtcbin", nullptr));
+  if (!webrtc_) {
+    g_set_error(error, session_error_quark(), SESSION_ERROR_WEBRTC,
+                "element webrtcbin is missing; install gstreamer1.0-plugins-bad");
+    return false;
+  }
+  gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "bundle-policy", "max-bundle");
+  g_object_set(webrtc_.get(), "latency", config_.latency, nullptr);
+  setup_ice();
+
+  hook(webrtc_.get(), "on-new-transceiver", G_CALLBACK(on_new_transceiver));
+  hook(webrtc_.get(), "pad-added", G_CALLBACK(on_pad_added));
+  hook(webrtc_.get(), "on-ice-candidate",
+       G_CALLBACK(+[](GstElement *, guint mline, gchar *text, gpointer data) {
+         auto *at = static_cast<Hook *>(data);
+         run_later(at->session, at->loop,
+                   [mline, text = std::string(text)](Session &self) {
+                     self.local_candidate(mline, text);
+                   });
+       }));
+  hook(webrtc_.get(), "on-data-channel",
+       G_CALLBACK(+[](GstElement *, GstWebRTCDataChannel *channel, gpointer data) {
+         auto *at = static_cast<Hook *>(data);
+         if (auto self = at->session.lock())
+           self->channel_arrived(ObjPtr<GstWebRTCDataChannel>::ref(channel));
+       }));
+  auto changed = +[](GObject *, GParamSpec *, gpointer data) {
+    auto *at = static_cast<Hook *>(data);
+    run_later(at->session, at->loop, [](Session &self) { self.update_link_state(); });
+  };
+  hook(webrtc_.get(), "notify::connection-state", G_CALLBACK(changed));
+  hook(webrtc_.get(), "notify::ice-connection-state", G_CALLBACK(changed));
+
+  gst_bin_add(bin_.get(), webrtc_.get());
+  if (gst_element_sync_state_with_parent(webrtc_.get()))
+    return true;
+  g_set_error(error, session_error_quark(), SESSION_ERROR_WEBRTC,
+              "webrtcbin does not start; GST_DEBUG=webrtcbin:5 says why");
+  return false;
+}
+
+void Session::setup_ice() {
+  if (!config_.stun_server.empty())
+    g_object_set(webrtc_.get(), "stun-server", config_.stun_server.c_str(), nullptr);
+  if (config_.relay_only)
+    gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "ice-transport-policy", "relay");
+  for (const auto &server : config_.turn_servers) {
+    gboolean added = FALSE;
+    g_signal_emit_by_name(webrtc_.get(), "add-turn-server", server.c_str(), &added);
+    if (!added)
+      GST_WARNING_OBJECT(webrtc_.get(), "a TURN server was not accepted");
+  }
+  ObjPtr<GObject> ice;
+  g_object_get(webrtc_.get(), "ice-agent", ice.out(), nullptr);
+  for (const auto &address : config_.local_addresses) {
+    gboolean added = FALSE;
+    g_signal_emit_by_name(ice.get(), "add-local-ip-address", address.c_str(), &added);
+  }
+  // libnice looks for a UPnP router unless told not to: multicast on networks that are
+  // not ours, and a leak in gssdp.
+  if (g_object_class_find_property(G_OBJECT_GET_CLASS(ice.get()), "agent")) {
+    ObjPtr<GObject> agent;
+    g_object_get(ice.get(), "agent", agent.out(), nullptr);
+    if (agent && g_object_class_find_property(G_OBJECT_GET_CLASS(agent.get()), "upnp"))
+      g_object_set(agent.get(), "upnp", FALSE, nullptr);
+  }
+}
+
+void Session::hook(gpointer object, const char *signal, GCallback handler) {
+  auto *at = new Hook{weak_from_this(), loop_};
+  gulong id = g_signal_connect_data(object, signal, handler, at, Hook::free,
+                                    static_cast<GConnectFlags>(0));
+  handlers_.emplace_back(ObjPtr<GObject>::ref(G_OBJECT(object)), id);
+}
+
+void Session::fail(SessionError code, const std::string &text) {
+  ErrorPtr error(g_error_new_literal(session_error_quark(), code, text.c_str()));
+  GST_WARNING_OBJECT(webrtc_.get(), "%s", text.c_str());
+  auto failed = callbacks_.failed; // closing may free this session
+  failed(error.get());
+}
+
+void Session::stop() {
+  if (closed_)
+    return;
+  closed_ = true;
+  bundle_timer_.stop();
+  for (auto &[object, id] : handlers_)
+    g_signal_handler_disconnect(object.get(), id);
+  handlers_.clear();
+  announced_.clear();
+  if (pending_) {
+    // webrtcbin drops unanswered promises when it stops, and GLib then warns.
+    gst_promise_interrupt(pending_);
+    gst_promise_unref(pending_);
+    pending_ = nullptr;
+  }
+}
+
+void Session::close() {
+  stop();
+  // 1.22.0 keeps a raw webrtcbin pointer in the channel: it has to go first.
+  channel_.reset();
+  channel_ready_ = false;
+  if (webrtc_)
+    disposer_->dispose(bin_.get(), std::move(webrtc_));
+}
+
+void Session::set_latency(unsigned ms) {
+  config_.latency = ms;
+  g_object_set(webrtc_.get(), "latency", ms, nullptr);
+}
+
+// ----------------------------------------------------------------------------
+// negotiation
+
+void Session::handle_offer(const Message &message, bool over_channel) {
+  GError *raw = nullptr;
+  auto offer = read_offer(message.description->sdp, &raw);
+  ErrorPtr error(raw);
+  if (!offer) {
+    fail(error->code == OFFER_ERROR_SECURITY ? SESSION_ERROR_SECURITY
+                                             : SESSION_ERROR_OFFER,
+         std::string("the publisher's offer is unusable: ") + error->message);
+    return;
+  }
+  if (secret_.custom() && !message.encrypted && !over_channel) {
+    fail(SESSION_ERROR_SECURITY,
+         "the publisher's offer is not encrypted although a password is set; "
+         "it was refused");
+    return;
+  }
+  std::string why;
+  if (offer_ && !continues(*offer_, *offer, &why)) {
+    auto needs_new_session = callbacks_.needs_new_session;
+    needs_new_session(message, why);
+    return;
+  }
+  if (offers_.size() >= kMaxQueuedOffers) {
+    fail(SESSION_ERROR_OFFER,
+         "the publisher sends offers faster than they can be answered");
+    return;
+  }
+  offer_ = offer;
+  offers_.push_back({std::move(*offer), over_channel, message.encrypted});
+  pump();
+}
+
+// Applies the next offer once the one before is answered: webrtcbin wants to be stable.
+void Session::pump() {
+  if (busy_ || offers_.empty())
+    return;
+  busy_ = true;
+  current_ = std::move(offers_.front());
+  offers_.pop_front();
+  encrypt_ = current_.encrypted;
+  auto plan = make_plan(current_.offer);
+  {
+    Lock lock(plan_mutex_);
+    plan_ = plan;
+  }
+  GstSDPMessage *sdp = nullptr;
+  gst_sdp_message_new_from_text(current_.offer.sdp.c_str(), &sdp);
+  auto *description = gst_webrtc_session_description_new(GST_WEBRTC_SDP_TYPE_OFFER, sdp);
+  GST_DEBUG_OBJECT(webrtc_.get(), "applying an offer with %zu media lines",
+                   current_.offer.media.size());
+  g_signal_emit_by_name(webrtc_.get(), "set-remote-description", description,
+                        promise(&Session::remote_description_set));
+  gst_webrtc_session_description_free(description);
+}
+
+// Also declines, in `offer`, the lines that are not wanted.
+std::shared_ptr<const Session::Plan> Session::make_plan(Offer &offer) {
+  auto formats = callbacks_.choose(offer);
+  auto plan = std::make_shared<Plan>();
+  std::vector<unsigned> declined;
+  for (size_t i = 0; i < offer.media.size(); i++) {
+    const auto &line = offer.media[i];
+    if (formats[i])
+      (*plan)[line.index] = {codec_preferences(line, *formats[i]),
+                             line.kind == MediaKind::kVideo};
+    else
+      declined.push_back(line.index);
+  }
+  for (unsigned index : declined)
+    decline(&offer, index);
+  return plan;
+}
+
+// Thread: webrtcbin's, with its lock held on 1.22. Properties of the transceiver only.
+void Session::on_new_transceiver(GstElement *, GstWebRTCRTPTransceiver *transceiver,
+                                 gpointer data) {
+  auto self = static_cast<Hook *>(data)->session.lock();
+  if (!self)
+    return;
+  std::shared_ptr<const Plan> plan;
+  {
+    Lock lock(self->plan_mutex_);
+    plan = self->plan_;
+  }
+  guint mline = 0;
+  g_object_get(transceiver, "mlineindex", &mline, nullptr);
+  auto wanted = plan ? plan->find(mline) : Plan::const_iterator();
+  if (!plan || wanted == plan->end())
+    return;
+  // Without do-nack the answer loses NACK and RTX (webrtcbin 1.22 to 1.28).
+  g_object_set(transceiver, "direction", GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_RECVONLY,
+               "codec-preferences", wanted->second.caps.get(), "do-nack",
+               static_cast<gboolean>(wanted->second.video), nullptr);
+}
+
+GstPromise *Session::promise(void (Session::*step)(const GstStructure *reply)) {
+  struct Waiting {
+    Hook hook;
+    void (Session::*step)(const GstStructure *);
+  };
+  auto answered = [](GstPromise *promise, gpointer data) {
+    auto *waiting = static_cast<Waiting *>(data);
+    if (gst_promise_wait(promise) != GST_PROMISE_RESULT_REPLIED)
+      return;
+    const GstStructure *reply = gst_promise_get_reply(promise);
+    std::shared_ptr<GstStructure> copy(reply ? gst_structure_copy(reply)
+                                             : gst_structure_new_empty("reply"),
+                                       gst_structure_free);
+    auto job = [copy, step = waiting->step](Session &self) {
+      g_clear_pointer(&self.pending_, gst_promise_unref);
+      (self.*step)(copy.get());
+    };
+    run_later(waiting->hook.session, waiting->hook.loop, job);
+  };
+  pending_ = gst_promise_new_with_change_func(
+      answered, new Waiting{{weak_from_this(), loop_}, step},
+      [](gpointer data) { delete static_cast<Waiting *>(data); });
+  return pending_;
+}
+
+bool Session::reply_failed(const GstStructure *reply, const char *what) {
+  if (!gst_structure_has_field(reply, "error"))
+    return false;
+  fail(SESSION_ERROR_WEBRTC, std::string(what) + ": " + error_text(reply).get());
+  return true;
+}
+
+void Session::remote_description_set(const GstStructure *reply) {
+  if (reply_failed(reply, "webrtcbin refused the publisher's offer"))
+    return;
+  remote_set_ = true;
+  while (!remote_candidates_.empty()) {
+    add_candidate(remote_candidates_.front());
+    remote_candidates_.pop_front();
+  }
+  g_signal_emit_by_name(webrtc_.get(), "create-answer", nullptr,
+                        promise(&Session::answer_created));
+}
+
+void Session::answer_created(const GstStructure *reply) {
+  if (reply_failed(reply, "webrtcbin made no answer"))
+    return;
+  GstWebRTCSessionDescription *answer = nullptr;
+  gst_structure_get(reply, "answer", GST_TYPE_WEBRTC_SESSION_DESCRIPTION, &answer,
+                    nullptr);
+  if (!answer) {
+    fail(SESSION_ERROR_WEBRTC, "webrtcbin made no answer");
+    return;
+  }
+  answer_ =
+      finish_answer(StrPtr(gst_sdp_message_as_text(answer->sdp)).get(),
+                          current_.offer, config_.hints);
+  g_signal_emit_by_name(webrtc_.get(), "set-local-description", answer,
+                        promise(&Session::local_description_set));
+  gst_webrtc_session_description_free(answer);
+}
+
+void Session::local_description_set(const GstStructure *reply) {
+  if (reply_failed(reply, "webrtcbin refused its own answer"))
+    return;
+  send_answer();
+  busy_ = false;
+  pump();
+}
+
+Envelope Session::envelope() const {
+  Envelope to;
+  to.me = &me_;
+  to.peer = config_.peer;
+  to.session = config_.id;
+  if (encrypt_) {
+    to.secret = &secret_;
+    to.iv = fresh_iv();
+  }
+  return to;
+}
+
+// Raspberry.Ninja, known by its null session, reads answers and candidates on the socket
+// only.
+bool Session::send_signal(const std::string &text, bool over_channel) {
+  if (text.empty())
+    return false;
+  return over_channel ? send(text) : callbacks_.send(text);
+}
+
+void Session::send_answer() {
+  Envelope to = envelope();
+  bool over_channel = current_.over_channel && config_.id && channel_ready_;
+  if (over_channel)
+    to.me = nullptr;
+  GST_LOG_OBJECT(webrtc_.get(), "answer: %s", answer_.c_str());
+  if (!send_signal(encode_description(to, {false, answer_}), over_channel))
+    GST_WARNING_OBJECT(webrtc_.get(), "the answer could not be sent");
+}
+
+// -----------------------------------------------------------------------------
+// candidates
+
+void Session::handle_candidates(const Message &message) {
+  if (message.session && config_.id && *message.session != *config_.id)
+    return; // of an earlier session
+  for (const auto &candidate : message.candidates) {
+    if (++candidates_seen_ > kMaxCandidates) {
+      if (candidates_seen_ == kMaxCandidates + 1)
+        GST_WARNING_OBJECT(webrtc_.get(), "more than %zu candidates, ignoring the rest",
+                           kMaxCandidates);
+      return;
+    }
+    if (remote_set_)
+      add_candidate(candidate);
+    else
+      remote_candidates_.push_back(candidate);
+  }
+}
+
+void Session::add_candidate(const Candidate &candidate) {
+  // Anything else is taken for the end of candidates by webrtcbin.
+  if (candidate.text.rfind("candidate:", 0) != 0)
+    return;
+  // All media is bundled onto the first m-line; 1.22 drops candidates for the others.
+  GST_LOG_OBJECT(webrtc_.get(), "remote %s", candidate.text.c_str());
+  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", 0u, candidate.text.c_str());
+}
+
+void Session::local_candidate(unsigned mline, std::string text) {
+  if (text.empty() || !offer_ || mline >= offer_->mids.size())
+    return;
+  local_candidates_.push_back(
+      {std::move(text), offer_->mids[mline], static_cast<int>(mline)});
+  if (!bundle_timer_.active())
+    bundle_timer_.start(first_bundle_ ? kFirstBundleMs : kBundleMs,
+                        [this] { flush_candidates(); });
+}
+
+void Session::flush_candidates() {
+  first_bundle_ = false;
+  if (local_candidates_.empty())
+    return;
+  Envelope to = envelope();
+  bool over_channel = channel_ready_ && config_.id;
+  if (over_channel)
+    to.me = nullptr;
+  send_signal(encode_candidates(to, local_candidates_, false), over_channel);
+  local_candidates_.clear();
+}
+
+// --------------------------------------------------------------------------- link and
+// data
+
+bool Session::send(const std::string &text) {
+  if (!channel_ready_ || text.empty())
+    return false;
+  g_signal_emit_by_name(channel_.get(), "send-string", text.c_str());
+  return true;
+}
+
+// Thread: webrtcbin's. Messages are hooked up before this returns, so none is lost.
+void Session::channel_arrived(ObjPtr<GstWebRTCDataChannel> channel) {
+  StrPtr label;
+  gchar *raw = nullptr;
+  g_object_get(channel.get(), "label", &raw, nullptr);
+  label.reset(raw);
+  if (g_strcmp0(label.get(), "sendChannel") != 0) {
+    GST_INFO_OBJECT(webrtc_.get(), "ignoring data channel \"%s\"", label.get());
+    return;
+  }
+  run_later(weak_from_this(), loop_, [channel](Session &self) {
+    self.channel_ = channel;
+    self.channel_opened();
+  });
+  auto connect = [&](const char *signal, GCallback handler) {
+    g_signal_connect_data(channel.get(), signal, handler,
+                          new Hook{weak_from_this(), loop_}, Hook::free,
+                          static_cast<GConnectFlags>(0));
+  };
+  connect("on-message-string",
+          G_CALLBACK(+[](GstWebRTCDataChannel *, gchar *text, gpointer data) {
+            auto *at = static_cast<Hook *>(data);
+            run_later(at->session, at->loop,
+                      [text = std::string(text ? text : "")](Session &self) {
+                        self.channel_message(text);
+                      });
+          }));
+  connect("on-message-data",
+          G_CALLBACK(+[](GstWebRTCDataChannel *, GBytes *bytes, gpointer data) {
+            auto *at = static_cast<Hook *>(data);
+            gsize size = 0;
+            auto *text = static_cast<const char *>(g_bytes_get_data(bytes, &size));
+            run_later(at->session, at->loop,
+                      [text = std::string(text, size)](Session &self) {
+                        self.channel_message(text);
+                      });
+          }));
+  connect("on-close", G_CALLBACK(+[](GstWebRTCDataChannel *, gpointer data) {
+            auto *at = static_cast<Hook *>(data);
+            run_later(at->session, at->loop,
+                      [](Session &self) { self.channel_ready_ = false; });
+          }));
+}
+
+void Session::channel_opened() {
+  if (!verified())
+    return;
+  channel_ready_ = true;
+  GST_INFO_OBJECT(webrtc_.get(), "data channel is open");
+  send(config_.init);
+  callbacks_.channel_open();
+}
+
+void Session::channel_message(const std::string &text) {
+  if (!verified())
+    return;
+  messages_++;
+  GError *raw = nullptr;
+  auto message = parse_message(text, nullptr, secret_, &raw);
+  ErrorPtr error(raw);
+  if (!message) {
+    GST_INFO_OBJECT(webrtc_.get(), "ignoring a data-channel message: %s", error->message);
+    return;
+  }
+  if (message->ping)
+    send(encode_pong(*message->ping));
+  auto alive = shared_from_this();
+  if (message->description && message->description->offer)
+    handle_offer(*message, true);
+  if (!closed_ && !message->candidates.empty())
+    handle_candidates(*message);
+  if (!closed_)
+    callbacks_.message(*message, text);
+}
+
+void Session::update_link_state() {
+  GstWebRTCPeerConnectionState connection;
+  GstWebRTCICEConnectionState ice;
+  g_object_get(webrtc_.get(), "connection-state", &connection, "ice-connection-state",
+               &ice, nullptr);
+  LinkState state = LinkState::kConnecting;
+  if (connection == GST_WEBRTC_PEER_CONNECTION_STATE_FAILED ||
+      ice == GST_WEBRTC_ICE_CONNECTION_STATE_FAILED)
+    state = LinkState::kFailed;
+  else if (connection == GST_WEBRTC_PEER_CONNECTION_STATE_DISCONNECTED ||
+           connection == GST_WEBRTC_PEER_CONNECTION_STATE_CLOSED ||
+           ice == GST_WEBRTC_ICE_CONNECTION_STATE_DISCONNECTED)
+    state = LinkState::kDisconnected;
+  else if (connection == GST_WEBRTC_PEER_CONNECTION_STATE_CONNECTED)
+    state = LinkState::kConnected;
+  else if (connection == GST_WEBRTC_PEER_CONNECTION_STATE_NEW)
+    state = LinkState::kNew;
+  if (state == link_state_)
+    return;
+  link_state_ = state;
+  callbacks_.link_state(state);
+}
+
+} // namespace vdn

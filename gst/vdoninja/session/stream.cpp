@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "stream.h"
+
+#include <algorithm>
+
+#include "retry.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr unsigned kShortestGapMs = 1500;
+constexpr unsigned kUnansweredMs = 15000;
+constexpr unsigned kConnectTimeoutMs = 20000;
+constexpr unsigned kGraceMs = 5000;
+constexpr unsigned kLingerMs = 200;
+constexpr unsigned kWatchMs = 1000;
+// Seconds without a packet: ask, give up on one who used to answer, or on one who never
+// did.
+constexpr unsigned kPingAfter = 2;
+constexpr unsigned kDeadAfter = 6;
+constexpr unsigned kMuteDeadAfter = 20;
+
+} // namespace
+
+Stream::Stream(Loop &loop, const Host &host, std::string id, std::string wire_id)
+    : loop_(loop), host_(host), id_(std::move(id)), wire_id_(std::move(wire_id)),
+      retry_(loop), unanswered_(loop), connect_timeout_(loop), grace_(loop), watch_(loop),
+      linger_(loop) {}
+
+Stream::~Stream() {
+  if (session_)
+    session_->close();
+  if (leaving_)
+    leaving_->close();
+}
+
+void Stream::set_state(StreamState state) {
+  if (state == state_)
+    return;
+  StreamState before = std::exchange(state_, state);
+  host_.state_changed(*this, before);
+}
+
+void Stream::request() {
+  if (session_)
+    return;
+  gint64 now = g_get_monotonic_time();
+  gint64 since = (now - asked_at_) / 1000;
+  if (asked_at_ && since < kShortestGapMs) {
+    retry_.start(kShortestGapMs - since, [this] { request(); });
+    return;
+  }
+  unsigned delay =
+      play_delay_ms(host_.dialect, was_playing_, attempts_, g_random_double());
+  if (host_.play(*this)) {
+    asked_at_ = now;
+    attempts_++;
+    if (state_ == StreamState::kIdle) {
+      set_state(StreamState::kRequested);
+      unanswered_.start(kUnansweredMs, [this] {
+        host_.warn(*this, GST_RESOURCE_ERROR_NOT_FOUND,
+                   "no publisher of stream id \"" + id_ + "\" has answered for " +
+                       std::to_string(kUnansweredMs / 1000) +
+                       " s: it is not live, or its id, password or salt differ from ours "
+                       "(waiting on)");
+      });
+    }
+  }
+  retry_.start(delay, [this] { request(); });
+}
+
+void Stream::publisher_seen() {
+  attempts_ = 0;
+  request();
+}
+
+void Stream::back_off(unsigned ms) {
+  if (!session_)
+    retry_.start(ms, [this] { request(); });
+}
+
+void Stream::handle_offer(const Message &message) {
+  if (session_) {
+    const auto &current = session_->config();
+    bool same = current.peer == message.peer &&
+                (!message.session || !current.id || *message.session == *current.id);
+    if (same) {
+      auto session = session_; // an offer that is refused ends it
+      session->handle_offer(message, false);
+      return;
+    }
+    GST_INFO("stream %s: a new publisher session replaces the old one", id_.c_str());
+    end_session(false, true);
+  }
+  start_session(message);
+}
+
+void Stream::start_session(const Message &offer) {
+  Session::Callbacks callbacks;
+  callbacks.choose = [this](const Offer &media) { return host_.choose(*this, media); };
+  callbacks.track = [this](Track track) { host_.track(*this, std::move(track)); };
+  callbacks.link_state = [this](LinkState state) { link_state_changed(state); };
+  callbacks.channel_open = [] {};
+  callbacks.message = [this](const Message &message, std::string_view text) {
+    channel_message(message, text);
+  };
+  callbacks.needs_new_session = [this](const Message &message, const std::string &why) {
+    GST_INFO("stream %s: fresh session needed: %s", id_.c_str(), why.c_str());
+    // Another certificate is another peer connection, and waits for an answer to this
+    // offer. The same one cannot take a second answerer: it has to let go of us first.
+    bool other_peer = why.find("fingerprint") != std::string::npos;
+    end_session(!other_peer, true);
+    if (other_peer)
+      start_session(message);
+    else
+      restart(why);
+  };
+  callbacks.failed = [this](const GError *error) { session_failed(error); };
+  GError *raw = nullptr;
+  session_ = host_.make_session(*this, offer, std::move(callbacks), &raw);
+  ErrorPtr error(raw);
+  if (!session_) {
+    session_failed(error.get());
+    return;
+  }
+  retry_.stop();
+  unanswered_.stop();
+  last_activity_ = 0;
+  idle_seconds_ = 0;
+  muted_ = false;
+  answers_pings_ = false;
+  connect_timeout_.start(kConnectTimeoutMs, [this] {
+    lost("no connection with the publisher within " +
+             std::to_string(kConnectTimeoutMs / 1000) +
+             " s; a firewall may be in the way, a TURN server would help",
+         true);
+  });
+  set_state(StreamState::kNegotiating);
+  auto session = session_; // an offer that is refused ends it
+  session->handle_offer(offer, false);
+}
+
+void Stream::handle_candidates(const Message &message) {
+  if (session_)
+    session_->handle_candidates(message);
+}
+
+void Stream::link_state_changed(LinkState state) {
+  GST_INFO("stream %s: link state %d", id_.c_str(), static_cast<int>(state));
+  switch (state) {
+  case LinkState::kConnected:
+    connect_timeout_.stop();
+    grace_.stop();
+    was_playing_ = true;
+    attempts_ = 0;
+    if (!watch_.active())
+      watch_.start(kWatchMs, [this] { watch(); });
+    set_state(StreamState::kPlaying);
+    break;
+  case LinkState::kDisconnected:
+    grace_.start(kGraceMs, [this] { lost("the connection was interrupted", true); });
+    break;
+  case LinkState::kFailed:
+    lost("the connection failed", true);
+    break;
+  default:
+    break;
+  }
+}
+
+// Each second: has anything come? A mute publisher still answers pings.
+void Stream::watch() {
+  guint64 activity = session_->activity();
+  idle_seconds_ = activity == last_activity_ ? idle_seconds_ + 1 : 0;
+  last_activity_ = activity;
+  if (idle_seconds_ >= kPingAfter)
+    session_->send(encode_ping(g_get_real_time() / 1000));
+  if (idle_seconds_ >= (answers_pings_ ? kDeadAfter : kMuteDeadAfter) &&
+      (answers_pings_ || !muted_)) {
+    lost("nothing was heard of the publisher for " + std::to_string(idle_seconds_) + " s",
+         true);
+    return;
+  }
+  watch_.start(kWatchMs, [this] { watch(); });
+}
+
+void Stream::channel_message(const Message &message, std::string_view text) {
+  answers_pings_ |= message.pong.has_value();
+  if (message.news.label)
+    label_ = *message.news.label;
+  if (message.news.video_muted)
+    muted_ = *message.news.video_muted;
+  host_.message(*this, message, text);
+  if (message.bye)
+    handle_bye();
+}
+
+void Stream::handle_bye() {
+  if (!session_)
+    return;
+  GST_INFO("stream %s: the publisher said goodbye", id_.c_str());
+  lost("the publisher left", false);
+}
+
+void Stream::session_failed(const GError *error) {
+  int code = g_error_matches(error, session_error_quark(), SESSION_ERROR_SECURITY)
+                 ? GST_RESOURCE_ERROR_NOT_AUTHORIZED
+                 : GST_RESOURCE_ERROR_FAILED;
+  std::string text = error->message;
+  end_session(true, true);
+  host_.warn(*this, code, text);
+  set_state(was_playing_ ? StreamState::kLost : StreamState::kRequested);
+  retry_.start(
+      play_delay_ms(host_.dialect, true, std::max(attempts_, 1u), g_random_double()),
+      [this] { request(); });
+}
+
+void Stream::lost(const std::string &why, bool silent_peer) {
+  end_session(silent_peer, true);
+  host_.warn(*this, GST_RESOURCE_ERROR_READ,
+             "stream \"" + id_ + "\" is interrupted: " + why + " (reconnecting)");
+  restart(why);
+  if (silent_peer)
+    host_.renew_identity();
+}
+
+void Stream::restart(const std::string &why) {
+  GST_INFO("stream %s: asking anew: %s", id_.c_str(), why.c_str());
+  if (session_)
+    end_session(true, true);
+  set_state(was_playing_ ? StreamState::kLost : StreamState::kRequested);
+  retry_.start(kShortestGapMs, [this] { request(); });
+}
+
+void Stream::end_session(bool say_bye, bool lost) {
+  connect_timeout_.stop();
+  grace_.stop();
+  watch_.stop();
+  if (!session_)
+    return;
+  host_.detach(*this, lost);
+  auto session = std::move(session_);
+  session_ = nullptr;
+  bool bye_sent = say_bye && session->send(encode_bye());
+  session->stop();
+  if (!bye_sent) {
+    session->close();
+    return;
+  }
+  if (leaving_)
+    leaving_->close();
+  leaving_ = std::move(session);
+  linger_.start(kLingerMs, [this] {
+    leaving_->close();
+    leaving_ = nullptr;
+  });
+}
+
+void Stream::leave() {
+  retry_.stop();
+  unanswered_.stop();
+  end_session(true, false);
+  set_state(StreamState::kIdle);
+}
+
+} // namespace vdn

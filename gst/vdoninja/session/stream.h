@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One stream that we want, for as long as we want it: asks for it, holds the session that
+// serves it, notices when that died and asks again. Thread: loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "session.h"
+
+namespace vdn {
+
+enum class StreamState { kIdle, kRequested, kNegotiating, kPlaying, kLost };
+
+class Stream {
+public:
+  // What a stream needs of the viewer that holds it.
+  struct Host {
+    std::function<bool(Stream &stream)> play; // asks the server; false: not possible now
+    std::function<std::shared_ptr<Session>(Stream &stream, const Message &offer,
+                                           Session::Callbacks callbacks, GError **error)>
+        make_session;
+    std::function<std::vector<const Format *>(Stream &stream, const Offer &offer)> choose;
+    std::function<void(Stream &stream, Track track)> track;
+    // The session is about to go; `lost`: unwillingly.
+    std::function<void(Stream &stream, bool lost)> detach;
+    std::function<void(Stream &stream, StreamState before)> state_changed;
+    std::function<void(Stream &stream, const Message &message, std::string_view text)>
+        message;
+    std::function<void(Stream &stream, int code, const std::string &text)>
+        warn; // resource code
+    // A peer vanished without a word, and still believes to be connected with us.
+    std::function<void()> renew_identity;
+    Dialect dialect = Dialect::kHosted;
+  };
+
+  Stream(Loop &loop, const Host &host, std::string id, std::string wire_id);
+  ~Stream();
+  Stream(const Stream &) = delete;
+  Stream &operator=(const Stream &) = delete;
+
+  // Asks for the stream unless it is on its way or here. Again later until it comes.
+  void request();
+  // The publisher was seen: ask now.
+  void publisher_seen();
+  void handle_offer(const Message &message);
+  void handle_candidates(const Message &message);
+  void handle_bye();
+  // Does not ask again before this time has passed.
+  void back_off(unsigned ms);
+  // Leaves: says goodbye and closes.
+  void leave();
+  // Closes without a word and asks anew, as after a loss.
+  void restart(const std::string &why);
+
+  const std::string &id() const { return id_; }
+  const std::string &wire_id() const { return wire_id_; }
+  StreamState state() const { return state_; }
+  bool was_playing() const { return was_playing_; }
+  bool muted() const { return muted_; }
+  const std::string &label() const { return label_; }
+  Session *session() const { return session_.get(); }
+  // Whether `message` comes from the publisher that serves this stream.
+  bool is_from(const Message &message) const {
+    return session_ && session_->config().peer == message.peer;
+  }
+
+private:
+  void start_session(const Message &offer);
+  void end_session(bool say_bye, bool lost);
+  void lost(const std::string &why, bool silent_peer);
+  void set_state(StreamState state);
+  void link_state_changed(LinkState state);
+  void channel_message(const Message &message, std::string_view text);
+  void watch();
+  void session_failed(const GError *error);
+
+  Loop &loop_;
+  const Host &host_;
+  std::string id_;
+  std::string wire_id_;
+  StreamState state_ = StreamState::kIdle;
+  std::shared_ptr<Session> session_;
+  std::shared_ptr<Session> leaving_; // until its goodbye is out
+  std::string label_;
+  bool was_playing_ = false;
+  bool muted_ = false;
+  bool answers_pings_ = false;
+  unsigned attempts_ = 0;
+  gint64 asked_at_ = 0; // monotonic us, 0: never
+  guint64 last_activity_ = 0;
+  unsigned idle_seconds_ = 0;
+  Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_;
+};
+
+} // namespace vdn

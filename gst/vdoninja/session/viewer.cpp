@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "viewer.h"
+
+#include <algorithm>
+
+#include "retry.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr unsigned kListingTimeoutMs = 10000;
+constexpr unsigned kSpontaneousOffersMs = 1500;
+constexpr size_t kMaxEarlyMessages = 100;
+constexpr size_t kMaxStreams = 256;
+// A socket that lived this long starts again at the shortest back-off.
+constexpr gint64 kSettledUs = 60 * G_USEC_PER_SEC;
+// A new identity at most this often.
+constexpr gint64 kRenewGapUs = 5 * G_USEC_PER_SEC;
+
+std::string random_id(size_t length) {
+  static const char alphabet[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  std::string id;
+  for (size_t i = 0; i < length; i++)
+    id += alphabet[g_random_int_range(0, sizeof alphabet - 1)];
+  return id;
+}
+
+} // namespace
+
+Viewer::Viewer(Loop &loop, GstBin *bin, std::shared_ptr<Disposer> disposer, Secret secret,
+               ViewerConfig config, ViewerCallbacks callbacks)
+    : loop_(loop), bin_(bin), disposer_(std::move(disposer)), secret_(std::move(secret)),
+      config_(std::move(config)), callbacks_(std::move(callbacks)), host_(make_host()),
+      reopen_(loop), enter_(loop) {
+  me_.dialect = config_.dialect;
+  if (!config_.room.empty())
+    me_.wire_room = secret_.wire_room(config_.room);
+  for (const auto &id : config_.stream_ids)
+    add(id);
+}
+
+Viewer::~Viewer() {
+  for (auto &stream : streams_)
+    stream->leave();
+}
+
+Stream::Host Viewer::make_host() {
+  Stream::Host host;
+  host.dialect = config_.dialect;
+  host.play = [this](Stream &stream) {
+    return playing_ && signaling_ && signaling_->send(encode_play(me_, stream.wire_id()));
+  };
+  host.make_session = [this](Stream &stream, const Message &offer,
+                             Session::Callbacks callbacks, GError **error) {
+    return make_session(stream, offer, std::move(callbacks), error);
+  };
+  host.choose = [this](Stream &stream, const Offer &offer) {
+    return callbacks_.choose(stream, offer);
+  };
+  host.track = [this](Stream &stream, Track track) {
+    callbacks_.track(stream, std::move(track));
+  };
+  host.detach = [this](Stream &stream, bool lost) { callbacks_.detach(stream, lost); };
+  host.state_changed = [this](Stream &stream, StreamState before) {
+    callbacks_.stream_state(stream, before);
+    update_state();
+  };
+  host.message = [this](Stream &stream, const Message &message, std::string_view text) {
+    callbacks_.message(stream, message, text);
+  };
+  host.warn = [this](Stream &, int code, const std::string &text) {
+    callbacks_.problem(code, text, false);
+  };
+  host.renew_identity = [this] { renew_identity(); };
+  return host;
+}
+
+std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &offer,
+                                              Session::Callbacks callbacks,
+                                              GError **error) {
+  SessionConfig config = config_.session;
+  config.peer = offer.peer;
+  config.id = offer.session;
+  config.stream_id = stream.id();
+  config.init = encode_init(config_.wishes);
+  callbacks.send = [this](const std::string &text) {
+    return signaling_ && signaling_->send(text);
+  };
+  auto session = Session::create(loop_, bin_, disposer_, me_, secret_, std::move(config),
+                                 std::move(callbacks), error);
+  if (!session)
+    return nullptr;
+  callbacks_.session_ready(stream, session->webrtcbin());
+  auto from_peer = [&](const Message &message) { return message.peer == offer.peer; };
+  for (const auto &message : early_)
+    if (from_peer(message))
+      session->handle_candidates(message);
+  early_.erase(std::remove_if(early_.begin(), early_.end(), from_peer), early_.end());
+  return session;
+}
+
+// --------------------------------------------------------------------------------
+// streams
+
+Stream *Viewer::find(const std::string &id) {
+  for (auto &stream : streams_)
+    if (stream->id() == id)
+      return stream.get();
+  return nullptr;
+}
+
+Stream *Viewer::add(const std::string &id) {
+  streams_.push_back(
+      std::make_unique<Stream>(loop_, host_, id, secret_.wire_stream_id(id)));
+  return streams_.back().get();
+}
+
+// The stream behind a wire id, if it is wanted; other passwords' ids are nobody's.
+Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
+  auto id = secret_.plain_stream_id(wire_id);
+  if (!id || id->empty())
+    return nullptr;
+  for (auto &stream : streams_)
+    if (stream->wire_id() == wire_id)
+      return stream.get();
+  bool everybody = config_.stream_ids.empty() && !config_.room.empty();
+  size_t limit = config_.max_streams ? config_.max_streams : kMaxStreams;
+  if (!may_add || !everybody || streams_.size() >= limit)
+    return nullptr;
+  return add(*id);
+}
+
+void Viewer::update_state() {
+  ViewerState state = ViewerState::kWaiting;
+  bool playing = false, negotiating = false, lost = false;
+  for (const auto &stream : streams_) {
+    playing |= stream->state() == StreamState::kPlaying;
+    negotiating |= stream->state() == StreamState::kNegotiating && !stream->was_playing();
+    lost |= stream->was_playing() && stream->state() != StreamState::kPlaying;
+  }
+  if (failed_)
+    state = ViewerState::kFailed;
+  else if (playing)
+    state = ViewerState::kPlaying;
+  else if (lost)
+    state = ViewerState::kReconnecting;
+  else if (negotiating)
+    state = ViewerState::kNegotiating;
+  else if (!signaling_ || !signaling_->is_open())
+    state = ViewerState::kConnecting;
+  if (state == state_)
+    return;
+  state_ = state;
+  callbacks_.state(state);
+}
+
+void Viewer::set_latency(unsigned ms) {
+  config_.session.latency = ms;
+  for (auto &stream : streams_)
+    if (stream->session())
+      stream->session()->set_latency(ms);
+}
+
+bool Viewer::send(const std::string &stream_id, const std::string &json) {
+  bool sent = false;
+  for (auto &stream : streams_)
+    if (stream->session() && (stream_id.empty() || stream->id() == stream_id))
+      sent |= stream->session()->send(json);
+  return sent;
+}
+
+void Viewer::element_failed(GstObject *source, const GError *error) {
+  for (auto &stream : streams_) {
+    Session *session = stream->session();
+    if (session && gst_object_has_as_ancestor(source, GST_OBJECT(session->webrtcbin()))) {
+      GST_WARNING("%s failed: %s", GST_OBJECT_NAME(source), error->message);
+      stream->restart(error->message);
+      return;
+    }
+  }
+}
+
+void Viewer::set_video_bitrate(unsigned kbps) {
+  config_.session.hints.video_bitrate = kbps;
+  if (kbps)
+    send({}, encode_bitrate(static_cast<int>(kbps)));
+}
+
+void Viewer::reconnect() {
+  for (auto &stream : streams_)
+    if (stream->session())
+      stream->restart("asked to reconnect");
+  open_socket();
+}
+
+// ---------------------------------------------------------------------------------
+// socket
+
+void Viewer::connect() {
+  open_socket();
+}
+
+void Viewer::play() {
+  playing_ = true;
+  if (signaling_ && signaling_->is_open())
+    enter();
+}
+
+// Each connection is a new client to the server: custom servers take the id from us.
+void Viewer::open_socket() {
+  reopen_.stop();
+  enter_.stop();
+  me_.self = me_.dialect == Dialect::kCustom ? random_id(20) : std::string();
+  SignalingConfig config = config_.signaling;
+  if (!config_.fallback_url.empty() && attempts_ % 2)
+    config.url = config_.fallback_url;
+  signaling_ = std::make_unique<Signaling>(
+      loop_, config,
+      Signaling::Callbacks{[this] { opened(); },
+                           [this](std::string_view text) { handle(text); },
+                           [this](const GError *error) { socket_lost(error); }});
+  update_state();
+  signaling_->open();
+}
+
+void Viewer::opened() {
+  GST_INFO("connected to %s", config_.signaling.url.c_str());
+  opened_at_ = g_get_monotonic_time();
+  update_state();
+  if (playing_)
+    enter();
+}
+
+// Sessions live on: they have their own way to the publisher.
+void Viewer::socket_lost(const GError *error) {
+  if (opened_at_ && g_get_monotonic_time() - opened_at_ > kSettledUs)
+    attempts_ = 0;
+  opened_at_ = 0;
+  unsigned delay = reconnect_delay_ms(attempts_++, g_random_double());
+  StrPtr text(
+      g_strdup_printf("%s (trying again in %.1f s)", error->message, delay / 1000.0));
+  reopen_.start(delay, [this] { open_socket(); });
+  update_state();
+  callbacks_.problem(GST_RESOURCE_ERROR_OPEN_READ_WRITE, text.get(), false);
+}
+
+// A publisher ignores requests from somebody it believes to be connected with; on a new
+// connection we are somebody else.
+void Viewer::renew_identity() {
+  gint64 now = g_get_monotonic_time();
+  if (!signaling_ || !signaling_->is_open() || now - renewed_at_ < kRenewGapUs)
+    return;
+  renewed_at_ = now;
+  reopen_.start(0, [this] { open_socket(); });
+}
+
+void Viewer::enter() {
+  if (config_.room.empty()) {
+    request_all();
+    return;
+  }
+  signaling_->send(encode_join(me_, me_.wire_room));
+  // A hosted server answers with a listing; on a custom one whoever is there offers.
+  unsigned wait =
+      me_.dialect == Dialect::kHosted ? kListingTimeoutMs : kSpontaneousOffersMs;
+  enter_.start(wait, [this] { request_all(); });
+}
+
+void Viewer::request_all() {
+  for (auto &stream : streams_)
+    stream->request();
+}
+
+// -------------------------------------------------------------------------------
+// messages
+
+void Viewer::handle(std::string_view text) {
+  GError *raw = nullptr;
+  auto message = parse_message(text, &me_, secret_, &raw);
+  ErrorPtr error(raw);
+  if (!message) {
+    GST_WARNING("ignoring a message of the server: %s", error->message);
+    if (error->code == MESSAGE_ERROR_PASSWORD && undecryptable_++ == 0)
+      callbacks_.problem(GST_RESOURCE_ERROR_NOT_AUTHORIZED,
+                         std::string("a message cannot be decrypted: ") + error->message +
+                             "; check password and salt",
+                         false);
+    return;
+  }
+  if (is_for_us(*message, me_))
+    dispatch(*message);
+}
+
+void Viewer::dispatch(const Message &message) {
+  const std::string &request = message.request;
+  if (message.ping && message.peer.empty())
+    signaling_->send(encode_pong(*message.ping));
+  if (request == "alert" || request == "error" || request == "warn") {
+    handle_alert(message);
+  } else if (message.bye) {
+    peer_gone(message);
+  } else if (message.has_members) {
+    handle_members(message);
+  } else if (request == "someonejoined" || request == "videoaddedtoroom" ||
+             request == "seed" || request == "joinroom") {
+    auto *stream = message.stream_id.empty() ? nullptr : wanted(message.stream_id, true);
+    if (stream && playing_)
+      stream->publisher_seen();
+  } else if (message.description && message.description->offer) {
+    handle_offer(message);
+  } else if (!message.candidates.empty()) {
+    handle_candidates(message);
+  }
+}
+
+void Viewer::handle_offer(const Message &message) {
+  if (message.scene || message.peer.empty() || !playing_)
+    return;
+  Stream *stream = nullptr;
+  if (!message.stream_id.empty())
+    stream = wanted(message.stream_id, true);
+  else
+    for (auto &known : streams_)
+      if (known->is_from(message))
+        stream = known.get();
+  if (stream)
+    stream->handle_offer(message);
+  else
+    GST_INFO("ignoring an offer for a stream that is not wanted");
+}
+
+void Viewer::handle_candidates(const Message &message) {
+  for (auto &stream : streams_)
+    if (stream->is_from(message)) {
+      stream->handle_candidates(message);
+      return;
+    }
+  if (early_.size() >= kMaxEarlyMessages)
+    early_.pop_front();
+  early_.push_back(message);
+}
+
+void Viewer::handle_members(const Message &message) {
+  enter_.stop();
+  for (const auto &member : message.members)
+    if (auto *stream =
+            member.stream_id.empty() ? nullptr : wanted(member.stream_id, true))
+      stream->publisher_seen();
+  // Those named by the user may arrive later; one early request does no harm.
+  request_all();
+}
+
+void Viewer::handle_alert(const Message &message) {
+  Alert alert = message.request == "warn" ? Alert::kNote : classify_alert(message.text);
+  std::string text = "the server says: " + message.text;
+  if (alert == Alert::kBackOff)
+    for (auto &stream : streams_)
+      stream->back_off(kBackOffMs);
+  if (alert == Alert::kTerminal) {
+    failed_ = true;
+    playing_ = false;
+    reopen_.stop();
+    enter_.stop();
+    for (auto &stream : streams_)
+      if (!stream->session())
+        stream->leave();
+    update_state();
+  }
+  callbacks_.problem(GST_RESOURCE_ERROR_BUSY, text, alert == Alert::kTerminal);
+}
+
+void Viewer::peer_gone(const Message &message) {
+  for (auto at = streams_.begin(); at != streams_.end(); ++at) {
+    if (!(*at)->is_from(message))
+      continue;
+    (*at)->handle_bye();
+    return;
+  }
+}
+
+} // namespace vdn
