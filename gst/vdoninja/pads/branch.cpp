@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "branch.h"
+
+#include <atomic>
+#include <memory>
+
+namespace vdn {
+
+namespace {
+
+struct Guard {
+  std::function<void(GstFlowReturn)> broken;
+  std::atomic<bool> broke{false};
+
+  GstFlowReturn check(GstFlowReturn flow) {
+    if (flow != GST_FLOW_OK && flow != GST_FLOW_FLUSHING && !broke.exchange(true))
+      broken(flow);
+    return GST_FLOW_OK;
+  }
+};
+
+Guard *guard_of(GstPad *pad) {
+  return static_cast<Guard *>(GST_PAD(pad)->chaindata);
+}
+
+GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
+  Guard *guard = guard_of(pad);
+  if (guard->broke) {
+    gst_buffer_unref(buffer);
+    return GST_FLOW_OK;
+  }
+  return guard->check(gst_proxy_pad_chain_default(pad, parent, buffer));
+}
+
+GstFlowReturn chain_list(GstPad *pad, GstObject *parent, GstBufferList *list) {
+  Guard *guard = guard_of(pad);
+  if (guard->broke) {
+    gst_buffer_list_unref(list);
+    return GST_FLOW_OK;
+  }
+  return guard->check(gst_proxy_pad_chain_list_default(pad, parent, list));
+}
+
+// The end of one session is not the end of the stream.
+gboolean event(GstPad *pad, GstObject *parent, GstEvent *event) {
+  if (GST_EVENT_TYPE(event) != GST_EVENT_EOS)
+    return gst_pad_event_default(pad, parent, event);
+  gst_event_unref(event);
+  return TRUE;
+}
+
+void add_guard(GstPad *sink, std::function<void(GstFlowReturn)> broken) {
+  auto *guard = new Guard{std::move(broken)};
+  gst_pad_set_chain_function_full(
+      sink, chain, guard, [](gpointer data) { delete static_cast<Guard *>(data); });
+  gst_pad_set_chain_list_function_full(sink, chain_list, nullptr, nullptr);
+  gst_pad_set_event_function(sink, event);
+}
+
+void set_true_if_present(GstElement *element, const char *property) {
+  if (g_object_class_find_property(G_OBJECT_GET_CLASS(element), property))
+    g_object_set(element, property, TRUE, nullptr);
+}
+
+ObjPtr<GstElement> make(const char *factory) {
+  return ObjPtr<GstElement>::adopt(gst_element_factory_make(factory, nullptr));
+}
+
+// The elements in order; empty and `error` when one is not to be had.
+std::vector<ObjPtr<GstElement>> make_elements(const BranchRequest &request,
+                                              std::string *decoder, GError **error) {
+  std::vector<ObjPtr<GstElement>> elements;
+  if (request.form == Form::kRtp) {
+    elements.push_back(make("identity"));
+    return elements;
+  }
+  const Codec &codec = *request.codec;
+  auto depayloader = make(codec.depayloader);
+  set_true_if_present(depayloader.get(), "request-keyframe");
+  set_true_if_present(depayloader.get(), "wait-for-keyframe");
+  elements.push_back(depayloader);
+  if (codec.parser) {
+    auto parser = make(codec.parser);
+    // Parameter sets in front of each keyframe: whoever joins late can start there.
+    if (g_object_class_find_property(G_OBJECT_GET_CLASS(parser.get()), "config-interval"))
+      g_object_set(parser.get(), "config-interval", -1, nullptr);
+    elements.push_back(parser);
+  }
+  if (request.form == Form::kRaw) {
+    auto made = make_decoder(codec, request.decoder, request.failed_decoders,
+                             request.decoder_setup, error);
+    if (!made)
+      return {};
+    if (auto *factory = gst_element_get_factory(made.get()))
+      *decoder = GST_OBJECT_NAME(factory);
+    elements.push_back(made);
+  }
+  return elements;
+}
+
+void expose(GstElement *bin, GstElement *child, const char *name) {
+  auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, name));
+  gst_element_add_pad(bin, gst_ghost_pad_new(name, pad.get()));
+}
+
+} // namespace
+
+Branch make_branch(BranchRequest request, GError **error) {
+  Branch branch;
+  std::string missing;
+  if (!can_deliver(*request.codec, request.form, &missing)) {
+    g_set_error_literal(error, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
+                        missing.c_str());
+    return branch;
+  }
+  auto elements = make_elements(request, &branch.decoder, error);
+  if (elements.empty())
+    return branch;
+  auto bin = ObjPtr<GstElement>::adopt(gst_bin_new(nullptr));
+  for (auto &element : elements)
+    gst_bin_add(GST_BIN(bin.get()), element.get());
+  for (size_t i = 1; i < elements.size(); i++) {
+    // An access unit per buffer, or the parser would wait for the next picture.
+    CapsPtr caps(i == 1 && request.codec->parser
+                     ? gst_caps_from_string(request.codec->caps)
+                     : nullptr);
+    if (!gst_element_link_filtered(elements[i - 1].get(), elements[i].get(),
+                                   caps.get())) {
+      g_set_error(error, GST_CORE_ERROR, GST_CORE_ERROR_NEGOTIATION,
+                  "%s does not link to %s", GST_ELEMENT_NAME(elements[i - 1].get()),
+                  GST_ELEMENT_NAME(elements[i].get()));
+      return Branch();
+    }
+  }
+  expose(bin.get(), elements.front().get(), "sink");
+  expose(bin.get(), elements.back().get(), "src");
+  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
+  add_guard(sink.get(), std::move(request.broken));
+  branch.bin = bin;
+  return branch;
+}
+
+} // namespace vdn

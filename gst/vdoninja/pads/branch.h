@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// From an RTP pad of webrtcbin to what downstream asked for: depayloader, parser, decoder
+// in a bin, linked completely before data flows. Whatever happens in it or behind it,
+// webrtcbin is told that all is well: one flow error would end the whole session.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "codec.h"
+#include "gst-ptr.h"
+
+namespace vdn {
+
+struct BranchRequest {
+  const Codec *codec = nullptr;
+  Form form = Form::kRaw;
+  std::string decoder;                      // factory or bin description, empty: by rank
+  std::vector<std::string> failed_decoders; // factory names
+  std::function<void(GstElement *)> decoder_setup;
+  // First flow that is neither OK nor FLUSHING; data is dropped from then on. Streaming
+  // thread.
+  std::function<void(GstFlowReturn)> broken;
+};
+
+struct Branch {
+  ObjPtr<GstElement> bin; // pads "sink" and "src"
+  std::string decoder;    // factory name, empty when nothing is decoded
+};
+
+// Thread: any. `bin` is NULL and `error` set when it cannot be built.
+Branch make_branch(BranchRequest request, GError **error);
+
+} // namespace vdn

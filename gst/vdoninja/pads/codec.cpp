@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "codec.h"
+
+#include <algorithm>
+
+namespace vdn {
+
+namespace {
+
+constexpr auto kVideo = MediaKind::kVideo;
+constexpr guint64 kKeyUnitInterval = 500 * GST_MSECOND;
+
+ObjPtr<GstElementFactory> find_factory(const char *name) {
+  return ObjPtr<GstElementFactory>::adopt(gst_element_factory_find(name));
+}
+
+void set_if_present(GstElement *element, const char *property, const char *value) {
+  if (g_object_class_find_property(G_OBJECT_GET_CLASS(element), property))
+    gst_util_set_object_arg(G_OBJECT(element), property, value);
+}
+
+// For live pictures: never a frame of delay, never an error for a bad packet, and a
+// request for a keyframe where the picture is broken.
+void configure(GstElement *decoder) {
+  set_if_present(decoder, "thread-type", "slice");
+  set_if_present(decoder, "max-errors", "-1");
+  set_if_present(decoder, "output-corrupt", "false");
+  set_if_present(decoder, "automatic-request-sync-points", "true");
+  set_if_present(decoder, "use-inband-fec", "true");
+  set_if_present(decoder, "plc", "true");
+  if (g_object_class_find_property(G_OBJECT_GET_CLASS(decoder),
+                                   "min-force-key-unit-interval"))
+    g_object_set(decoder, "min-force-key-unit-interval", kKeyUnitInterval, nullptr);
+}
+
+bool starts(GstElement *decoder) {
+  if (gst_element_set_state(decoder, GST_STATE_READY) != GST_STATE_CHANGE_FAILURE)
+    return true;
+  gst_element_set_state(decoder, GST_STATE_NULL);
+  return false;
+}
+
+} // namespace
+
+const std::vector<Codec> &known_codecs() {
+  static const std::vector<Codec> codecs = {
+      {"H264", kVideo,
+       "video/x-h264, stream-format=(string)byte-stream, alignment=(string)au",
+       "rtph264depay", "h264parse", "gstreamer1.0-libav"},
+      {"VP8", kVideo, "video/x-vp8", "rtpvp8depay", nullptr, "gstreamer1.0-plugins-good"},
+      {"VP9", kVideo, "video/x-vp9", "rtpvp9depay", nullptr, "gstreamer1.0-plugins-good"},
+      {"H265", kVideo,
+       "video/x-h265, stream-format=(string)byte-stream, alignment=(string)au",
+       "rtph265depay", "h265parse", "gstreamer1.0-libav"},
+      {"AV1", kVideo, "video/x-av1", "rtpav1depay", "av1parse",
+       "gstreamer1.0-plugins-bad"},
+      {"OPUS", MediaKind::kAudio, "audio/x-opus, channel-mapping-family=(int)0",
+       "rtpopusdepay", nullptr, "gstreamer1.0-plugins-base"},
+  };
+  return codecs;
+}
+
+const Codec *find_codec(const std::string &encoding) {
+  for (const auto &codec : known_codecs())
+    if (encoding == codec.encoding)
+      return &codec;
+  return nullptr;
+}
+
+std::vector<ObjPtr<GstElementFactory>> decoders_for(const Codec &codec) {
+  auto type = GST_ELEMENT_FACTORY_TYPE_DECODER |
+              (codec.kind == kVideo ? GST_ELEMENT_FACTORY_TYPE_MEDIA_VIDEO
+                                    : GST_ELEMENT_FACTORY_TYPE_MEDIA_AUDIO);
+  GList *all = gst_element_factory_list_get_elements(type, GST_RANK_MARGINAL);
+  CapsPtr caps(gst_caps_from_string(codec.caps));
+  GList *fitting = gst_element_factory_list_filter(all, caps.get(), GST_PAD_SINK, FALSE);
+  fitting = g_list_sort(fitting, gst_plugin_feature_rank_compare_func);
+  std::vector<ObjPtr<GstElementFactory>> result;
+  for (GList *at = fitting; at; at = at->next)
+    result.push_back(ObjPtr<GstElementFactory>::ref(GST_ELEMENT_FACTORY(at->data)));
+  gst_plugin_feature_list_free(fitting);
+  gst_plugin_feature_list_free(all);
+  return result;
+}
+
+bool can_deliver(const Codec &codec, Form form, std::string *missing) {
+  if (form == Form::kRtp)
+    return true;
+  if (!find_factory(codec.depayloader)) {
+    *missing = std::string("element ") + codec.depayloader +
+               " is missing; install gstreamer1.0-plugins-good";
+    return false;
+  }
+  if (codec.parser && !find_factory(codec.parser)) {
+    *missing = std::string("element ") + codec.parser +
+               " is missing; install gstreamer1.0-plugins-bad";
+    return false;
+  }
+  if (form == Form::kRaw && decoders_for(codec).empty()) {
+    *missing = std::string("no decoder for ") + codec.encoding +
+               " is installed; install " + codec.decoder_package;
+    return false;
+  }
+  return true;
+}
+
+ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
+                                const std::vector<std::string> &failed,
+                                const std::function<void(GstElement *)> &setup,
+                                GError **error) {
+  auto attempt = [&](ObjPtr<GstElement> decoder) {
+    configure(decoder.get());
+    if (setup)
+      setup(decoder.get());
+    return starts(decoder.get()) ? decoder : ObjPtr<GstElement>();
+  };
+  if (!wanted.empty()) {
+    ObjPtr<GstElement> decoder;
+    if (find_factory(wanted.c_str()))
+      decoder =
+          ObjPtr<GstElement>::adopt(gst_element_factory_make(wanted.c_str(), nullptr));
+    else
+      decoder = ObjPtr<GstElement>::adopt(gst_parse_bin_from_description_full(
+          wanted.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, error));
+    if (!decoder)
+      return nullptr;
+    if (auto started = attempt(decoder))
+      return started;
+    g_set_error(error, GST_CORE_ERROR, GST_CORE_ERROR_STATE_CHANGE,
+                "video-decoder=\"%s\" does not start", wanted.c_str());
+    return nullptr;
+  }
+  for (const auto &factory : decoders_for(codec)) {
+    if (std::find(failed.begin(), failed.end(), GST_OBJECT_NAME(factory.get())) !=
+        failed.end())
+      continue;
+    auto decoder =
+        ObjPtr<GstElement>::adopt(gst_element_factory_create(factory.get(), nullptr));
+    if (!decoder)
+      continue;
+    if (auto started = attempt(decoder))
+      return started;
+  }
+  g_set_error(error, GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND,
+              "no decoder for %s works here; install %s", codec.encoding,
+              codec.decoder_package);
+  return nullptr;
+}
+
+} // namespace vdn

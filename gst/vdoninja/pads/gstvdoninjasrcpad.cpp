@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gstvdoninjasrcpad.h"
+
+#include <atomic>
+#include <string>
+
+#include "gst-ptr.h"
+#include "mutex.h"
+
+using vdn::Lock;
+
+namespace {
+
+struct Impl {
+  std::atomic<bool> discont{true};
+  std::atomic<bool> finished{false};
+  std::atomic<guint64> buffers{0};
+  std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
+  std::atomic<GstClockTime> latency{0};
+  std::string event_stream_id;
+  guint group_id = 0;
+  bool started = false; // streaming thread
+  vdn::Mutex mutex;
+  std::string stream_id GUARDED_BY(mutex), label GUARDED_BY(mutex), mid GUARDED_BY(mutex),
+      codec GUARDED_BY(mutex);
+};
+
+enum { PROP_0, PROP_STREAM_ID, PROP_LABEL, PROP_MID, PROP_CODEC, N_PROPS };
+GParamSpec *props[N_PROPS];
+
+} // namespace
+
+struct _GstVdoNinjaSrcPad {
+  GstGhostPad parent;
+  Impl *impl;
+};
+
+G_DEFINE_FINAL_TYPE(GstVdoNinjaSrcPad, gst_vdoninja_src_pad, GST_TYPE_GHOST_PAD)
+
+// Thread: streaming. Marks the first buffer after a change of source.
+static GstBuffer *mark(Impl *impl, GstBuffer *buffer) {
+  if (!impl->discont.exchange(false))
+    return buffer;
+  buffer = gst_buffer_make_writable(buffer);
+  GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+  return buffer;
+}
+
+static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffer) {
+  Impl *impl = GST_VDONINJA_SRC_PAD(parent)->impl;
+  if (impl->finished) {
+    gst_buffer_unref(buffer);
+    return GST_FLOW_EOS;
+  }
+  GstFlowReturn flow = gst_proxy_pad_chain_default(internal, parent, mark(impl, buffer));
+  impl->flow = flow;
+  if (flow == GST_FLOW_OK)
+    impl->buffers++;
+  return flow;
+}
+
+static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
+                                GstBufferList *list) {
+  Impl *impl = GST_VDONINJA_SRC_PAD(parent)->impl;
+  if (impl->finished) {
+    gst_buffer_list_unref(list);
+    return GST_FLOW_EOS;
+  }
+  guint size = gst_buffer_list_length(list);
+  if (size && impl->discont) {
+    list = gst_buffer_list_make_writable(list);
+    GstBuffer *first = gst_buffer_list_get_writable(list, 0);
+    GST_BUFFER_FLAG_SET(first, GST_BUFFER_FLAG_DISCONT);
+    impl->discont = false;
+  }
+  GstFlowReturn flow = gst_proxy_pad_chain_list_default(internal, parent, list);
+  impl->flow = flow;
+  if (flow == GST_FLOW_OK)
+    impl->buffers += size;
+  return flow;
+}
+
+// Thread: streaming. Each source brings its own stream-start; downstream sees only ours.
+static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
+  Impl *impl = GST_VDONINJA_SRC_PAD(parent)->impl;
+  switch (GST_EVENT_TYPE(event)) {
+  case GST_EVENT_STREAM_START:
+    gst_event_unref(event);
+    if (std::exchange(impl->started, true))
+      return TRUE;
+    event = gst_event_new_stream_start(impl->event_stream_id.c_str());
+    gst_event_set_group_id(event, impl->group_id);
+    break;
+  case GST_EVENT_SEGMENT: {
+    // Sources share the pipeline's clock and base time, so one segment serves them all.
+    vdn::EventPtr old(gst_pad_get_sticky_event(GST_PAD(parent), GST_EVENT_SEGMENT, 0));
+    const GstSegment *before = nullptr, *after = nullptr;
+    if (old)
+      gst_event_parse_segment(old.get(), &before);
+    gst_event_parse_segment(event, &after);
+    if (before && gst_segment_is_equal(before, after)) {
+      gst_event_unref(event);
+      return TRUE;
+    }
+    break;
+  }
+  case GST_EVENT_EOS:
+  case GST_EVENT_FLUSH_START:
+  case GST_EVENT_FLUSH_STOP:
+    gst_event_unref(event);
+    return TRUE;
+  default:
+    break;
+  }
+  return gst_pad_event_default(internal, parent, event);
+}
+
+static gboolean query(GstPad *pad, GstObject *parent, GstQuery *query) {
+  if (gst_pad_query_default(pad, parent, query))
+    return TRUE;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
+    return FALSE;
+  // Between two sessions: stay live, or a sink would stop waiting for us.
+  gst_query_set_latency(query, TRUE, GST_VDONINJA_SRC_PAD(pad)->impl->latency,
+                        GST_CLOCK_TIME_NONE);
+  return TRUE;
+}
+
+GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
+                                 const gchar *stream_id, guint group_id) {
+  auto *pad = GST_VDONINJA_SRC_PAD(g_object_new(GST_TYPE_VDONINJA_SRC_PAD, "name", name,
+                                                "direction", GST_PAD_SRC, "template",
+                                                templ, nullptr));
+  pad->impl->event_stream_id = stream_id;
+  pad->impl->group_id = group_id;
+  gst_pad_set_query_function(GST_PAD(pad), query);
+  auto internal =
+      vdn::ObjPtr<GstProxyPad>::adopt(gst_proxy_pad_get_internal(GST_PROXY_PAD(pad)));
+  gst_pad_set_chain_function(GST_PAD(internal.get()), chain);
+  gst_pad_set_chain_list_function(GST_PAD(internal.get()), chain_list);
+  gst_pad_set_event_function(GST_PAD(internal.get()), event);
+  return GST_PAD(pad);
+}
+
+void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
+  pad->impl->discont = true;
+  gst_ghost_pad_set_target(GST_GHOST_PAD(pad), target);
+}
+
+void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency) {
+  pad->impl->latency = latency;
+}
+
+guint64 gst_vdoninja_src_pad_get_buffers(GstVdoNinjaSrcPad *pad) {
+  return pad->impl->buffers;
+}
+
+GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad) {
+  return pad->impl->flow;
+}
+
+void gst_vdoninja_src_pad_finish(GstVdoNinjaSrcPad *pad) {
+  if (!pad->impl->finished.exchange(true))
+    gst_pad_push_event(GST_PAD(pad), gst_event_new_eos());
+}
+
+void gst_vdoninja_src_pad_describe(GstVdoNinjaSrcPad *pad, const gchar *vdo_stream_id,
+                                   const gchar *label, const gchar *mid,
+                                   const gchar *codec) {
+  const gchar *values[N_PROPS] = {nullptr, vdo_stream_id, label, mid, codec};
+  for (int i = PROP_STREAM_ID; i < N_PROPS; i++) {
+    if (!values[i])
+      continue;
+    {
+      Lock lock(pad->impl->mutex);
+      std::string *fields[N_PROPS] = {nullptr, &pad->impl->stream_id, &pad->impl->label,
+                                      &pad->impl->mid, &pad->impl->codec};
+      if (*fields[i] == values[i])
+        continue;
+      *fields[i] = values[i];
+    }
+    g_object_notify_by_pspec(G_OBJECT(pad), props[i]);
+  }
+}
+
+static void gst_vdoninja_src_pad_get_property(GObject *object, guint id, GValue *value,
+                                              GParamSpec *pspec) {
+  Impl *impl = GST_VDONINJA_SRC_PAD(object)->impl;
+  Lock lock(impl->mutex);
+  const std::string *field = nullptr;
+  switch (id) {
+  case PROP_STREAM_ID:
+    field = &impl->stream_id;
+    break;
+  case PROP_LABEL:
+    field = &impl->label;
+    break;
+  case PROP_MID:
+    field = &impl->mid;
+    break;
+  case PROP_CODEC:
+    field = &impl->codec;
+    break;
+  default:
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+    return;
+  }
+  g_value_set_string(value, field->empty() ? nullptr : field->c_str());
+}
+
+static void gst_vdoninja_src_pad_finalize(GObject *object) {
+  delete GST_VDONINJA_SRC_PAD(object)->impl;
+  G_OBJECT_CLASS(gst_vdoninja_src_pad_parent_class)->finalize(object);
+}
+
+static void gst_vdoninja_src_pad_init(GstVdoNinjaSrcPad *pad) {
+  pad->impl = new Impl;
+}
+
+static void gst_vdoninja_src_pad_class_init(GstVdoNinjaSrcPadClass *klass) {
+  auto *object_class = G_OBJECT_CLASS(klass);
+  object_class->get_property = gst_vdoninja_src_pad_get_property;
+  object_class->finalize = gst_vdoninja_src_pad_finalize;
+  auto flags = static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  props[PROP_STREAM_ID] = g_param_spec_string(
+      "stream-id", "Stream id", "VDO.Ninja stream id of the publisher", nullptr, flags);
+  props[PROP_LABEL] = g_param_spec_string(
+      "label", "Label", "Name that the publisher gave itself", nullptr, flags);
+  props[PROP_MID] = g_param_spec_string("mid", "Media id", "Media id (mid) in the offer",
+                                        nullptr, flags);
+  props[PROP_CODEC] = g_param_spec_string(
+      "codec", "Codec", "Codec that is received, as in SDP", nullptr, flags);
+  g_object_class_install_properties(object_class, N_PROPS, props);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The pads that vdoninjasrc shows. They live on while the sessions behind them are
+// replaced: one stream-start, no EOS from below, a DISCONT after each gap.
+#pragma once
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+#define GST_TYPE_VDONINJA_SRC_PAD (gst_vdoninja_src_pad_get_type())
+G_DECLARE_FINAL_TYPE(GstVdoNinjaSrcPad, gst_vdoninja_src_pad, GST, VDONINJA_SRC_PAD,
+                     GstGhostPad)
+
+// Thread: any, for all functions. `stream_id`: of the stream-start event, unique per pad.
+GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
+                                 const gchar *stream_id, guint group_id);
+// Puts `target` behind the pad; NULL: nothing. The next buffer is marked DISCONT.
+void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target);
+// What is answered to a LATENCY query while nothing is behind the pad.
+void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
+// Buffers that went downstream since the pad exists.
+guint64 gst_vdoninja_src_pad_get_buffers(GstVdoNinjaSrcPad *pad);
+// What downstream answered to the newest buffer.
+GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad);
+// Sends EOS downstream and refuses data from now on. Waits for a buffer that is on its
+// way.
+void gst_vdoninja_src_pad_finish(GstVdoNinjaSrcPad *pad);
+// The read-only properties; NULL leaves one as it is. Notifies.
+void gst_vdoninja_src_pad_describe(GstVdoNinjaSrcPad *pad, const gchar *vdo_stream_id,
+                                   const gchar *label, const gchar *mid,
+                                   const gchar *codec);
+
+G_END_DECLS

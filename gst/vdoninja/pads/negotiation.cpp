@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Who is linked decides what flows: the form of the output and the codecs to ask for.
+#include <algorithm>
+
+#include "output.h"
+#include "outputs.h"
+
+GST_DEBUG_CATEGORY(vdoninja_pads_debug);
+#define GST_CAT_DEFAULT vdoninja_pads_debug
+
+namespace vdn {
+
+namespace {
+
+Form form_of(const GstStructure *s) {
+  if (gst_structure_has_name(s, "application/x-rtp"))
+    return Form::kRtp;
+  return gst_structure_has_name(s, "video/x-raw") ||
+                 gst_structure_has_name(s, "audio/x-raw")
+             ? Form::kRaw
+             : Form::kEncoded;
+}
+
+// The part of `caps` that has the form `choice`.
+CapsPtr only(GstCaps *caps, FormChoice choice) {
+  static const Form forms[] = {Form::kRaw, Form::kRaw, Form::kEncoded, Form::kRtp};
+  CapsPtr result(gst_caps_new_empty());
+  for (guint i = 0; i < gst_caps_get_size(caps); i++) {
+    const GstStructure *s = gst_caps_get_structure(caps, i);
+    if (choice == FormChoice::kAuto || form_of(s) == forms[static_cast<int>(choice)])
+      gst_caps_append_structure_full(
+          result.get(), gst_structure_copy(s),
+          gst_caps_features_copy(gst_caps_get_features(caps, i)));
+  }
+  return result;
+}
+
+void add(std::vector<std::string> &names, const std::string &name) {
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    names.push_back(name);
+}
+
+// The encodings that one structure stands for; empty: any.
+std::vector<std::string> encodings_of(const GstStructure *s) {
+  std::vector<std::string> names;
+  if (form_of(s) == Form::kEncoded) {
+    for (const auto &codec : known_codecs()) {
+      CapsPtr caps(gst_caps_from_string(codec.caps));
+      if (gst_structure_has_name(
+              s, gst_structure_get_name(gst_caps_get_structure(caps.get(), 0))))
+        add(names, codec.encoding);
+    }
+    return names;
+  }
+  const GValue *value = gst_structure_get_value(s, "encoding-name");
+  if (value && G_VALUE_HOLDS_STRING(value))
+    add(names, StrPtr(g_ascii_strup(g_value_get_string(value), -1)).get());
+  for (guint i = 0;
+       value && GST_VALUE_HOLDS_LIST(value) && i < gst_value_list_get_size(value); i++) {
+    const char *name = g_value_get_string(gst_value_list_get_value(value, i));
+    add(names, StrPtr(g_ascii_strup(name ? name : "", -1)).get());
+  }
+  return names;
+}
+
+std::string join(const std::vector<std::string> &names) {
+  std::string text;
+  for (const auto &name : names)
+    text += (text.empty() ? "" : ", ") + name;
+  return text.empty() ? "none" : text;
+}
+
+std::string text_of(const CapsPtr &caps) {
+  return caps ? StrPtr(gst_caps_to_string(caps.get())).get() : "nothing";
+}
+
+} // namespace
+
+void pads_debug_init() {
+  GST_DEBUG_CATEGORY_INIT(vdoninja_pads_debug, "vdoninja-pads", 0,
+                          "VDO.Ninja output pads");
+}
+
+void Outputs::probe_peer(Output &output) {
+  static const Form forms[] = {Form::kRaw, Form::kRaw, Form::kEncoded, Form::kRtp};
+  output.form = forms[static_cast<int>(config_.form)];
+  output.wanted.clear();
+  output.peer_caps.reset();
+  if (!gst_pad_is_linked(output.pad.get()))
+    return;
+  CapsPtr all(gst_pad_get_pad_template_caps(output.pad.get()));
+  CapsPtr filter = only(all.get(), config_.form);
+  output.peer_caps.reset(gst_pad_peer_query_caps(output.pad.get(), filter.get()));
+  if (gst_caps_is_empty(output.peer_caps.get()))
+    return;
+  output.form = form_of(gst_caps_get_structure(output.peer_caps.get(), 0));
+  if (output.form == Form::kRaw)
+    return;
+  for (guint i = 0; i < gst_caps_get_size(output.peer_caps.get()); i++) {
+    const GstStructure *s = gst_caps_get_structure(output.peer_caps.get(), i);
+    if (form_of(s) != output.form)
+      continue;
+    auto names = encodings_of(s);
+    if (names.empty()) {
+      output.wanted.clear(); // any RTP will do
+      return;
+    }
+    for (const auto &name : names)
+      add(output.wanted, name);
+  }
+}
+
+// The encodings to ask the publisher for, best first: the user's order, then
+// downstream's, then ours; only what can be delivered.
+std::vector<std::string> Outputs::acceptable(Output &output) {
+  probe_peer(output);
+  bool video = output.kind == MediaKind::kVideo;
+  std::vector<std::string> order =
+      video ? config_.video_codecs : std::vector<std::string>();
+  if (order.empty())
+    order = output.wanted;
+  if (order.empty())
+    for (const auto &codec : known_codecs())
+      if (codec.kind == output.kind)
+        order.push_back(codec.encoding);
+  std::vector<std::string> result;
+  for (const auto &name : order) {
+    const Codec *codec = find_codec(name);
+    std::string missing;
+    bool taken = output.wanted.empty() ||
+                 std::find(output.wanted.begin(), output.wanted.end(), name) !=
+                     output.wanted.end();
+    if (codec && codec->kind == output.kind && taken &&
+        can_deliver(*codec, output.form, &missing))
+      result.push_back(name);
+  }
+  return result;
+}
+
+void Outputs::report_no_codec(const MediaLine &line, Output &output) {
+  std::vector<std::string> offered;
+  std::string missing;
+  for (const auto &format : line.formats) {
+    add(offered, format.encoding);
+    const Codec *codec = find_codec(format.encoding);
+    std::string reason;
+    bool taken = output.wanted.empty() ||
+                 std::find(output.wanted.begin(), output.wanted.end(), format.encoding) !=
+                     output.wanted.end();
+    if (missing.empty() && codec && taken && !can_deliver(*codec, output.form, &reason))
+      missing = reason;
+  }
+  std::string text = std::string("no usable codec for ") +
+                     GST_PAD_NAME(output.pad.get()) + ": the publisher offers " +
+                     join(offered);
+  if (!missing.empty())
+    text += "; " + missing;
+  else if (output.peer_caps)
+    text += ", downstream takes " + text_of(output.peer_caps);
+  if (output.kind == MediaKind::kVideo && !config_.video_codecs.empty())
+    text += ", video-codecs allows " + join(config_.video_codecs);
+  // A pad that nobody linked may lack its decoder.
+  bool fatal = gst_pad_is_linked(output.pad.get());
+  report(missing.empty() ? GST_STREAM_ERROR : GST_CORE_ERROR,
+         missing.empty() ? int(GST_STREAM_ERROR_CODEC_NOT_FOUND)
+                         : int(GST_CORE_ERROR_MISSING_PLUGIN),
+         text, fatal);
+}
+
+void Outputs::report_refused(Output &output, GstFlowReturn flow) {
+  CapsPtr peer(gst_pad_peer_query_caps(output.pad.get(), nullptr));
+  CapsPtr ours(gst_pad_get_current_caps(output.pad.get()));
+  if (!ours)
+    ours.reset(gst_pad_get_pad_template_caps(output.pad.get()));
+  std::string text = std::string("downstream of ") + GST_PAD_NAME(output.pad.get()) +
+                     " refuses the stream (" + gst_flow_get_name(flow) + "): it takes " +
+                     text_of(peer) + ", it was given " + text_of(ours);
+  report(GST_STREAM_ERROR,
+         flow == GST_FLOW_NOT_NEGOTIATED ? int(GST_STREAM_ERROR_FORMAT)
+                                         : int(GST_STREAM_ERROR_FAILED),
+         text, true);
+}
+
+} // namespace vdn

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One lasting pad and what feeds it at the moment. Private to the pads layer. Thread:
+// loop.
+#pragma once
+
+#include "outputs.h"
+#include "rtp-pad.h"
+
+namespace vdn {
+
+struct Outputs::Output {
+  explicit Output(Loop &loop) : keyframe_timer(loop) {}
+
+  GstVdoNinjaSrcPad *src_pad() const { return GST_VDONINJA_SRC_PAD(pad.get()); }
+  // Drops what arrives, instead of blocking or failing.
+  void discard() {
+    if (source.pad && !drop_probe)
+      drop_probe = discard_media(source.pad.get(), std::exchange(source.block, 0));
+  }
+  // The branch is linked: neither block nor drop any longer.
+  void let_flow() {
+    for (gulong probe : {std::exchange(drop_probe, 0), std::exchange(source.block, 0)})
+      if (probe)
+        gst_pad_remove_probe(source.pad.get(), probe);
+  }
+
+  unsigned id = 0;
+  std::string stream_id;
+  MediaKind kind = MediaKind::kVideo;
+  unsigned ordinal = 0; // among the lines of its kind
+  unsigned mline = 0;   // in the newest offer
+  ObjPtr<GstPad> pad;
+  std::vector<gulong> handlers;
+
+  RtpSource source;
+  gulong drop_probe = 0;
+  Branch branch;
+  unsigned branch_id = 0; // tells late news of an earlier branch apart
+  Form form = Form::kRaw;
+  std::vector<std::string> wanted; // encodings that downstream takes, empty: any
+  CapsPtr peer_caps;               // what downstream answered, NULL while unlinked
+  std::vector<std::string> failed_decoders;
+  bool given_up = false; // downstream refused; try again when it is linked anew
+  guint64 buffers_before = 0;
+  Timer keyframe_timer;
+};
+
+} // namespace vdn

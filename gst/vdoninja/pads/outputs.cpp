@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "outputs.h"
+
+#include <algorithm>
+
+#include "output.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_pads_debug);
+#define GST_CAT_DEFAULT vdoninja_pads_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr unsigned kFirstKeyframeRetryMs = 500;
+constexpr unsigned kLastKeyframeRetryMs = 2000;
+
+} // namespace
+
+Outputs::Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disposer,
+                 OutputConfig config, Callbacks callbacks)
+    : loop_(loop), element_(element), disposer_(std::move(disposer)),
+      config_(std::move(config)), callbacks_(std::move(callbacks)),
+      group_id_(gst_util_group_id_next()) {}
+
+Outputs::~Outputs() {
+  clear();
+}
+
+void Outputs::report(GQuark domain, int code, const std::string &text, bool fatal) {
+  ErrorPtr error(g_error_new_literal(domain, code, text.c_str()));
+  callbacks_.problem(error.get(), fatal);
+}
+
+Outputs::Output *Outputs::find(const std::string &stream_id, MediaKind kind,
+                               unsigned ordinal) {
+  for (auto &output : outputs_)
+    if (output->stream_id == stream_id && output->kind == kind &&
+        output->ordinal == ordinal)
+      return output.get();
+  return nullptr;
+}
+
+Outputs::Output *Outputs::find_or_add(const std::string &stream_id, MediaKind kind,
+                                      unsigned ordinal, bool *added) {
+  if (auto *output = find(stream_id, kind, ordinal))
+    return output;
+  auto output = std::make_unique<Output>(loop_);
+  output->id = next_id_++;
+  output->stream_id = stream_id;
+  output->kind = kind;
+  output->ordinal = ordinal;
+  outputs_.push_back(std::move(output));
+  expose(*outputs_.back());
+  *added = true;
+  return outputs_.back().get();
+}
+
+void Outputs::expose(Output &output) {
+  bool video = output.kind == MediaKind::kVideo;
+  auto *templ = gst_element_class_get_pad_template(GST_ELEMENT_GET_CLASS(element_),
+                                                   video ? "video_%u" : "audio_%u");
+  StrPtr name(video ? g_strdup_printf("video_%u", next_video_++)
+                    : g_strdup_printf("audio_%u", next_audio_++));
+  StrPtr id(g_strdup_printf("vdoninja/%s/%s/%s", output.stream_id.c_str(),
+                            GST_ELEMENT_NAME(element_), name.get()));
+  output.pad = ObjPtr<GstPad>::ref(
+      gst_vdoninja_src_pad_new(templ, name.get(), id.get(), group_id_));
+  gst_vdoninja_src_pad_set_latency(output.src_pad(), config_.latency * GST_MSECOND);
+  for (const char *signal : {"linked", "unlinked"}) {
+    struct Link {
+      Outputs *outputs;
+      unsigned id;
+    };
+    // Thread: whoever links. The loop stops before the pads and this object go.
+    output.handlers.push_back(g_signal_connect_data(
+        output.pad.get(), signal, G_CALLBACK(+[](GstPad *, GstPad *, gpointer data) {
+          auto link = *static_cast<Link *>(data);
+          link.outputs->loop_.post([link] {
+            for (auto &known : link.outputs->outputs_)
+              if (known->id == link.id) {
+                link.outputs->refresh(*known);
+                break;
+              }
+          });
+        }),
+        new Link{this, output.id},
+        [](gpointer data, GClosure *) { delete static_cast<Link *>(data); },
+        static_cast<GConnectFlags>(0)));
+  }
+  gst_pad_set_active(output.pad.get(), TRUE);
+  gst_element_add_pad(element_, output.pad.get());
+}
+
+std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
+                                               const std::string &label,
+                                               const Offer &offer) {
+  bool added = false, refused = false;
+  unsigned ordinals[2] = {0, 0};
+  std::vector<const Format *> formats;
+  for (const auto &line : offer.media) {
+    bool video = line.kind == MediaKind::kVideo;
+    if (!(video ? config_.video : config_.audio)) {
+      formats.push_back(nullptr);
+      continue;
+    }
+    // Lines keep their place even while nothing is sent on them.
+    unsigned ordinal = ordinals[video ? 0 : 1]++;
+    Output *output = line.active ? find_or_add(stream_id, line.kind, ordinal, &added)
+                                 : find(stream_id, line.kind, ordinal);
+    if (!output) {
+      formats.push_back(line.formats.empty() ? nullptr : &line.formats.front());
+      continue;
+    }
+    output->mline = line.index;
+    const Format *format = choose_format(line, acceptable(*output));
+    formats.push_back(format);
+    refused |= !format;
+    gst_vdoninja_src_pad_describe(output->src_pad(), stream_id.c_str(), label.c_str(),
+                                  line.mid.c_str(),
+                                  format ? format->encoding.c_str() : nullptr);
+    if (!format)
+      report_no_codec(line, *output);
+  }
+  if (added)
+    gst_element_no_more_pads(element_);
+  return formats;
+}
+
+void Outputs::attach(RtpSource source) {
+  Output *output = nullptr;
+  for (auto &known : outputs_)
+    if (known->stream_id == source.stream_id && known->kind == source.kind &&
+        (!output || known->mline == source.mline))
+      output = known.get();
+  if (!output) {
+    discard_media(source.pad.get(), source.block);
+    return;
+  }
+  disconnect_source(*output);
+  output->source = std::move(source);
+  gst_vdoninja_src_pad_describe(output->src_pad(), nullptr, nullptr, nullptr,
+                                output->source.encoding.c_str());
+  refresh(*output);
+}
+
+void Outputs::detach(const void *owner) {
+  for (auto &output : outputs_)
+    if (output->source.owner == owner)
+      disconnect_source(*output);
+}
+
+// Brings what is behind a pad in line with whether somebody takes it.
+void Outputs::refresh(Output &output) {
+  if (!output.source.pad)
+    return;
+  bool linked = gst_pad_is_linked(output.pad.get());
+  if (linked && !output.branch.bin && !output.given_up)
+    connect_source(output);
+  if (!linked) {
+    drop_branch(output);
+    output.given_up = false;
+    output.failed_decoders.clear();
+  }
+  if (!output.branch.bin)
+    output.discard();
+}
+
+void Outputs::connect_source(Output &output) {
+  probe_peer(output);
+  BranchRequest request;
+  request.codec = find_codec(output.source.encoding);
+  request.form = output.form;
+  if (output.kind == MediaKind::kVideo)
+    request.decoder = config_.video_decoder;
+  request.failed_decoders = output.failed_decoders;
+  request.decoder_setup = callbacks_.decoder_setup;
+  unsigned output_id = output.id, branch_id = next_id_++;
+  request.broken = [this, output_id, branch_id](GstFlowReturn flow) {
+    loop_.post([this, output_id, branch_id, flow] {
+      branch_broken(output_id, branch_id, flow);
+    });
+  };
+  GError *raw = nullptr;
+  if (request.codec)
+    output.branch = make_branch(request, &raw);
+  ErrorPtr error(raw);
+  if (!output.branch.bin) {
+    output.given_up = true;
+    if (error)
+      callbacks_.problem(error.get(), true);
+    return;
+  }
+  output.branch_id = branch_id;
+  GstElement *bin = output.branch.bin.get();
+  GST_INFO_OBJECT(output.pad.get(), "delivering %s, decoder %s",
+                  output.source.encoding.c_str(),
+                  output.branch.decoder.empty() ? "none" : output.branch.decoder.c_str());
+  gst_bin_add(GST_BIN(element_), bin);
+  auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "src"));
+  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
+  gst_vdoninja_src_pad_set_source(output.src_pad(), src.get());
+  gst_element_sync_state_with_parent(bin);
+  gst_pad_link_full(output.source.pad.get(), sink.get(), GST_PAD_LINK_CHECK_NOTHING);
+  bool missed = output.drop_probe != 0;
+  output.let_flow();
+  gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
+  output.buffers_before = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
+    return;
+  if (missed)
+    request_keyframe(output.source.pad.get());
+  watch_for_picture(output, kFirstKeyframeRetryMs);
+}
+
+// Repeats the request for a keyframe until a picture comes: a single PLI may be lost.
+void Outputs::watch_for_picture(Output &output, unsigned delay) {
+  output.keyframe_timer.start(delay, [this, &output, delay] {
+    if (!output.branch.bin ||
+        gst_vdoninja_src_pad_get_buffers(output.src_pad()) > output.buffers_before)
+      return;
+    request_keyframe(output.source.pad.get());
+    watch_for_picture(output, std::min(2 * delay, kLastKeyframeRetryMs));
+  });
+}
+
+void Outputs::drop_branch(Output &output) {
+  output.keyframe_timer.stop();
+  if (!output.branch.bin)
+    return;
+  GstElement *bin = output.branch.bin.get();
+  output.discard();
+  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
+  gst_pad_unlink(output.source.pad.get(), sink.get());
+  gst_vdoninja_src_pad_set_source(output.src_pad(), nullptr);
+  disposer_->dispose(GST_BIN(element_), std::move(output.branch.bin));
+  output.branch = Branch();
+  output.branch_id = 0;
+}
+
+void Outputs::disconnect_source(Output &output) {
+  if (!output.source.pad)
+    return;
+  drop_branch(output);
+  output.discard();
+  output.source = RtpSource();
+  output.drop_probe = 0;
+  output.given_up = false;
+  output.failed_decoders.clear();
+}
+
+void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow) {
+  for (auto &output : outputs_) {
+    if (output->id != output_id || output->branch_id != branch_id)
+      continue;
+    GstFlowReturn downstream = gst_vdoninja_src_pad_get_flow(output->src_pad());
+    GST_INFO_OBJECT(output->pad.get(), "branch stopped: %s, downstream said %s",
+                    gst_flow_get_name(flow), gst_flow_get_name(downstream));
+    std::string decoder = output->branch.decoder;
+    drop_branch(*output);
+    if (flow == GST_FLOW_NOT_LINKED) {
+      refresh(*output);
+    } else if (flow == GST_FLOW_EOS) {
+      output->given_up = true; // downstream has all it wants
+    } else if (downstream == GST_FLOW_OK && !decoder.empty()) {
+      output->failed_decoders.push_back(decoder);
+      refresh(*output);
+    } else {
+      output->given_up = true;
+      report_refused(*output, flow);
+    }
+    return;
+  }
+}
+
+bool Outputs::element_failed(GstObject *source, const GError *error) {
+  for (auto &output : outputs_) {
+    GstElement *bin = output->branch.bin.get();
+    if (!bin || !gst_object_has_as_ancestor(source, GST_OBJECT(bin)))
+      continue;
+    GST_WARNING_OBJECT(output->pad.get(), "%s failed: %s", GST_OBJECT_NAME(source),
+                       error->message);
+    branch_broken(output->id, output->branch_id, GST_FLOW_ERROR);
+    return true;
+  }
+  return false;
+}
+
+void Outputs::set_label(const std::string &stream_id, const std::string &label) {
+  for (auto &output : outputs_)
+    if (output->stream_id == stream_id)
+      gst_vdoninja_src_pad_describe(output->src_pad(), nullptr, label.c_str(), nullptr,
+                                    nullptr);
+}
+
+void Outputs::set_reconnecting(const std::string &stream_id, bool active) {
+  for (auto &output : outputs_)
+    if (output->stream_id == stream_id)
+      gst_pad_push_event(
+          output->pad.get(),
+          gst_event_new_custom(
+              GST_EVENT_CUSTOM_DOWNSTREAM_OOB,
+              gst_structure_new("vdoninja/reconnecting", "active", G_TYPE_BOOLEAN,
+                                static_cast<gboolean>(active), nullptr)));
+}
+
+void Outputs::request_keyframes() {
+  for (auto &output : outputs_)
+    if (output->kind == MediaKind::kVideo && output->branch.bin)
+      request_keyframe(output->source.pad.get());
+}
+
+void Outputs::set_latency(unsigned ms) {
+  config_.latency = ms;
+  for (auto &output : outputs_)
+    gst_vdoninja_src_pad_set_latency(output->src_pad(), ms * GST_MSECOND);
+}
+
+guint64 Outputs::buffers(const std::string &stream_id) const {
+  guint64 sum = 0;
+  for (auto &output : outputs_)
+    if (output->stream_id == stream_id)
+      sum += gst_vdoninja_src_pad_get_buffers(output->src_pad());
+  return sum;
+}
+
+bool Outputs::is_linked(const std::string &stream_id) const {
+  for (auto &output : outputs_)
+    if (output->stream_id == stream_id && gst_pad_is_linked(output->pad.get()))
+      return true;
+  return false;
+}
+
+void Outputs::finish() {
+  for (auto &output : outputs_) {
+    output->keyframe_timer.stop();
+    gst_element_call_async(
+        element_,
+        [](GstElement *, gpointer pad) {
+          gst_vdoninja_src_pad_finish(GST_VDONINJA_SRC_PAD(pad));
+        },
+        gst_object_ref(output->pad.get()), gst_object_unref);
+  }
+}
+
+void Outputs::forget(Output &output) {
+  for (gulong handler : output.handlers)
+    g_signal_handler_disconnect(output.pad.get(), handler);
+  disconnect_source(output);
+}
+
+void Outputs::remove(const std::string &stream_id) {
+  auto gone = [&](const std::unique_ptr<Output> &output) {
+    if (output->stream_id != stream_id)
+      return false;
+    forget(*output);
+    // EOS waits for a buffer that is on its way, so not here.
+    gst_element_call_async(
+        element_,
+        [](GstElement *element, gpointer data) {
+          auto *pad = static_cast<GstPad *>(data);
+          gst_vdoninja_src_pad_finish(GST_VDONINJA_SRC_PAD(pad));
+          gst_pad_set_active(pad, FALSE);
+          gst_element_remove_pad(element, pad);
+        },
+        gst_object_ref(output->pad.get()), gst_object_unref);
+    return true;
+  };
+  outputs_.erase(std::remove_if(outputs_.begin(), outputs_.end(), gone), outputs_.end());
+}
+
+void Outputs::clear() {
+  for (auto &output : outputs_) {
+    forget(*output);
+    gst_pad_set_active(output->pad.get(), FALSE);
+    gst_element_remove_pad(element_, output->pad.get());
+  }
+  outputs_.clear();
+  next_video_ = next_audio_ = 0;
+}
+
+} // namespace vdn

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What downstream sees: the lasting pads of the element, and the branches that feed them
+// from one session after the other. A pad that nobody linked costs no decoding. Thread:
+// loop, unless a function says otherwise.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "branch.h"
+#include "disposer.h"
+#include "gstvdoninjasrcpad.h"
+#include "loop.h"
+
+namespace vdn {
+
+enum class FormChoice { kAuto, kRaw, kEncoded, kRtp };
+
+struct OutputConfig {
+  std::vector<std::string> video_codecs; // upper case, in order; empty: ours
+  std::string video_decoder;
+  FormChoice form = FormChoice::kAuto;
+  bool video = true;
+  bool audio = true;
+  unsigned latency = 200; // ms
+};
+
+// An RTP pad with the m-line it belongs to, blocked by `block`.
+struct RtpSource {
+  const void *owner = nullptr; // the session
+  std::string stream_id;
+  unsigned mline = 0;
+  MediaKind kind = MediaKind::kVideo;
+  std::string encoding;
+  ObjPtr<GstPad> pad;
+  gulong block = 0;
+};
+
+// Once, before anything else here.
+void pads_debug_init();
+
+class Outputs {
+public:
+  struct Callbacks {
+    std::function<void(const GError *error, bool fatal)> problem;
+    std::function<void(GstElement *decoder)> decoder_setup;
+  };
+
+  // `element`: the GstBin that pads and branches are added to; borrowed, outlives this.
+  Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disposer,
+          OutputConfig config, Callbacks callbacks);
+  ~Outputs();
+  Outputs(const Outputs &) = delete;
+  Outputs &operator=(const Outputs &) = delete;
+
+  // For each of `offer.media` the format to ask for, NULL to refuse the line. Adds the
+  // pads that are missing, so that what gets linked to them decides; announces
+  // no-more-pads.
+  std::vector<const Format *> negotiate(const std::string &stream_id,
+                                        const std::string &label, const Offer &offer);
+  void attach(RtpSource source);
+  // The session `owner` is going away; its pads stay, empty.
+  void detach(const void *owner);
+  // Removes the pads of a stream for good, after EOS.
+  void remove(const std::string &stream_id);
+  void set_label(const std::string &stream_id, const std::string &label);
+  // Tells the sinks behind a stream's pads, by an out-of-band event, that it is away or
+  // back.
+  void set_reconnecting(const std::string &stream_id, bool active);
+  // Asks for a keyframe on every video pad.
+  void request_keyframes();
+  void set_latency(unsigned ms);
+  // Buffers that went out on the pads of a stream; RTP buffers do not count.
+  guint64 buffers(const std::string &stream_id) const;
+  // Whether somebody takes what a stream sends.
+  bool is_linked(const std::string &stream_id) const;
+  // An element inside a branch posted an error. False when it is none of ours.
+  bool element_failed(GstObject *source, const GError *error);
+  // Sends EOS on every pad, each from a thread of its own; data stops.
+  void finish();
+  // Removes all pads. Thread: any, once the loop has stopped.
+  void clear();
+
+private:
+  struct Output;
+
+  Output *find(const std::string &stream_id, MediaKind kind, unsigned ordinal);
+  Output *find_or_add(const std::string &stream_id, MediaKind kind, unsigned ordinal,
+                      bool *added);
+  void expose(Output &output);
+  std::vector<std::string> acceptable(Output &output);
+  void probe_peer(Output &output);
+  void refresh(Output &output);
+  void connect_source(Output &output);
+  void disconnect_source(Output &output);
+  void drop_branch(Output &output);
+  void branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow);
+  void watch_for_picture(Output &output, unsigned delay);
+  void report(GQuark domain, int code, const std::string &text, bool fatal);
+  void report_no_codec(const MediaLine &line, Output &output);
+  void report_refused(Output &output, GstFlowReturn flow);
+  void forget(Output &output);
+
+  Loop &loop_;
+  GstElement *element_;
+  std::shared_ptr<Disposer> disposer_;
+  OutputConfig config_;
+  Callbacks callbacks_;
+  std::vector<std::unique_ptr<Output>> outputs_;
+  unsigned group_id_;
+  unsigned next_id_ = 1;
+  unsigned next_video_ = 0;
+  unsigned next_audio_ = 0;
+};
+
+} // namespace vdn
