@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the files of the element share: its instance, properties, signals and messages.
+#pragma once
+
+#include <memory>
+
+#include "enums.h"
+#include "gstvdoninjasrc.h"
+#include "receiver.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_src_debug);
+
+namespace vdn {
+
+struct ElementImpl {
+  Mutex mutex;
+  Settings settings GUARDED_BY(mutex);
+  GstVdoNinjaState state GUARDED_BY(mutex) = GST_VDONINJA_STATE_DISCONNECTED;
+  // Set between READY and PAUSED. Closed by the state change; copies may outlive that.
+  std::shared_ptr<Receiver> receiver GUARDED_BY(mutex);
+};
+
+} // namespace vdn
+
+struct _GstVdoNinjaSrc {
+  GstBin parent;
+  vdn::ElementImpl *impl;
+};
+
+namespace vdn {
+
+// Thread: any, for all functions here.
+Settings copy_settings(GstVdoNinjaSrc *self);
+std::shared_ptr<Receiver> current_receiver(GstVdoNinjaSrc *self);
+
+// properties.cpp
+void install_properties(GObjectClass *object_class);
+// signals.cpp
+void install_signals(GObjectClass *object_class);
+void emit_message(GstVdoNinjaSrc *self, const std::string &stream_id,
+                  std::string_view json);
+void emit_webrtcbin(GstVdoNinjaSrc *self, const std::string &stream_id,
+                    GstElement *webrtcbin);
+void emit_decoder(GstVdoNinjaSrc *self, GstElement *decoder);
+void post_problem(GstVdoNinjaSrc *self, GstMessageType type, GQuark domain, int code,
+                  const std::string &text);
+void post_state(GstVdoNinjaSrc *self, GstVdoNinjaState before, GstVdoNinjaState state);
+// Takes `details`, which may be NULL.
+void post_peer(GstVdoNinjaSrc *self, const std::string &stream_id, const char *news,
+               GstStructure *details);
+
+} // namespace vdn

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/**
+ * SECTION:element-vdoninjasrc
+ * @title: vdoninjasrc
+ * @short_description: Receives live VDO.Ninja streams
+ *
+ * Plays a VDO.Ninja stream by its id, peer to peer, from browsers, phones, OBS and
+ * Raspberry Pis. Pads appear when the publisher offers media and stay when it goes away
+ * and comes back: downstream notices a gap, no more. Pads that nobody links cost no
+ * decoding.
+ *
+ * ## Example launch lines
+ * |[
+ * gst-launch-1.0 vdoninjasrc stream-id=abc ! shmnumpysink
+ * gst-launch-1.0 vdoninjasrc stream-id=abc ! videoconvert ! autovideosink
+ * ]|
+ *
+ * Since: 0.1
+ */
+#include "gstvdoninjasrc.h"
+
+#include "element.h"
+
+using vdn::Lock;
+using vdn::ObjPtr;
+
+GST_DEBUG_CATEGORY(vdoninja_src_debug);
+#define GST_CAT_DEFAULT vdoninja_src_debug
+
+G_DEFINE_FINAL_TYPE(GstVdoNinjaSrc, gst_vdoninja_src, GST_TYPE_BIN)
+GST_ELEMENT_REGISTER_DEFINE(vdoninjasrc, "vdoninjasrc", GST_RANK_NONE,
+                            GST_TYPE_VDONINJA_SRC)
+
+// Raw comes first: with a peer that takes anything, pads deliver what they promise.
+#define RAW_VIDEO "video/x-raw(ANY)"
+#define ENCODED_VIDEO                                                                    \
+  "video/x-h264, stream-format=(string){ byte-stream, avc }, alignment=(string)au; "     \
+  "video/x-vp8; video/x-vp9; "                                                           \
+  "video/x-h265, stream-format=(string){ byte-stream, hvc1, hev1 }, "                    \
+  "alignment=(string)au; "                                                               \
+  "video/x-av1"
+
+static GstStaticPadTemplate video_template = GST_STATIC_PAD_TEMPLATE(
+    "video_%u", GST_PAD_SRC, GST_PAD_SOMETIMES,
+    GST_STATIC_CAPS(RAW_VIDEO "; " ENCODED_VIDEO "; application/x-rtp, "
+                              "media=(string)video"));
+static GstStaticPadTemplate audio_template = GST_STATIC_PAD_TEMPLATE(
+    "audio_%u", GST_PAD_SRC, GST_PAD_SOMETIMES,
+    GST_STATIC_CAPS("audio/x-raw; audio/x-opus, channel-mapping-family=(int)0; "
+                    "application/x-rtp, media=(string)audio"));
+
+namespace {
+
+// Without these webrtcbin exists but does not connect, and says so only in the debug log.
+struct Needed {
+  const char *element;
+  const char *package;
+};
+constexpr Needed kNeeded[] = {{"webrtcbin", "gstreamer1.0-plugins-bad"},
+                              {"dtlssrtpdec", "gstreamer1.0-plugins-bad"},
+                              {"sctpdec", "gstreamer1.0-plugins-bad"},
+                              {"srtpdec", "gstreamer1.0-plugins-bad"},
+                              {"nicesrc", "gstreamer1.0-nice"},
+                              {"rtpbin", "gstreamer1.0-plugins-good"}};
+
+bool check_installed(GstVdoNinjaSrc *self) {
+  for (const auto &needed : kNeeded) {
+    if (ObjPtr<GstElementFactory>::adopt(gst_element_factory_find(needed.element)))
+      continue;
+    GST_ELEMENT_ERROR(self, CORE, MISSING_PLUGIN,
+                      ("Element %s is missing; install the package %s.", needed.element,
+                       needed.package),
+                      (nullptr));
+    return false;
+  }
+  return true;
+}
+
+void set_state(GstVdoNinjaSrc *self, vdn::ViewerState state) {
+  auto value = static_cast<GstVdoNinjaState>(state);
+  GstVdoNinjaState before;
+  {
+    Lock lock(self->impl->mutex);
+    before = std::exchange(self->impl->state, value);
+  }
+  if (before == value)
+    return;
+  GST_DEBUG_OBJECT(self, "state %d -> %d", before, value);
+  g_object_notify(G_OBJECT(self), "state");
+  vdn::post_state(self, before, value);
+}
+
+vdn::ReceiverCallbacks receiver_callbacks(GstVdoNinjaSrc *self) {
+  vdn::ReceiverCallbacks callbacks;
+  callbacks.state = [self](vdn::ViewerState state) { set_state(self, state); };
+  callbacks.problem = [self](GstMessageType type, GQuark domain, int code,
+                             const std::string &text) {
+    vdn::post_problem(self, type, domain, code, text);
+  };
+  callbacks.peer = [self](const std::string &stream_id, const char *news,
+                          GstStructure *details) {
+    vdn::post_peer(self, stream_id, news, details);
+  };
+  callbacks.message = [self](const std::string &stream_id, std::string_view json) {
+    vdn::emit_message(self, stream_id, json);
+  };
+  callbacks.webrtcbin_ready = [self](const std::string &stream_id,
+                                     GstElement *webrtcbin) {
+    vdn::emit_webrtcbin(self, stream_id, webrtcbin);
+  };
+  callbacks.decoder_setup = [self](GstElement *decoder) {
+    vdn::emit_decoder(self, decoder);
+  };
+  return callbacks;
+}
+
+bool start(GstVdoNinjaSrc *self) {
+  vdn::Settings settings = vdn::copy_settings(self);
+  vdn::Plan plan;
+  GError *raw = nullptr;
+  bool usable = vdn::make_plan(settings, &plan, &raw);
+  vdn::ErrorPtr error(raw);
+  for (const auto &warning : plan.warnings)
+    vdn::post_problem(self, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR,
+                      GST_RESOURCE_ERROR_SETTINGS, warning);
+  if (!usable) {
+    vdn::post_problem(self, GST_MESSAGE_ERROR, error->domain, error->code,
+                      error->message);
+    return false;
+  }
+  auto receiver = std::make_shared<vdn::Receiver>(
+      GST_ELEMENT(self), vdn::make_secret(settings), std::move(plan),
+      settings.on_disconnect, receiver_callbacks(self));
+  Lock lock(self->impl->mutex);
+  self->impl->receiver = std::move(receiver);
+  return true;
+}
+
+void stop(GstVdoNinjaSrc *self) {
+  std::shared_ptr<vdn::Receiver> receiver;
+  {
+    Lock lock(self->impl->mutex);
+    receiver = std::move(self->impl->receiver);
+  }
+  if (receiver)
+    receiver->close();
+  set_state(self, vdn::ViewerState::kDisconnected);
+}
+
+} // namespace
+
+vdn::Settings vdn::copy_settings(GstVdoNinjaSrc *self) {
+  Lock lock(self->impl->mutex);
+  return self->impl->settings;
+}
+
+std::shared_ptr<vdn::Receiver> vdn::current_receiver(GstVdoNinjaSrc *self) {
+  Lock lock(self->impl->mutex);
+  return self->impl->receiver;
+}
+
+// The network is never waited for: the socket opens on the loop, and closing only joins
+// it.
+static GstStateChangeReturn gst_vdoninja_src_change_state(GstElement *element,
+                                                          GstStateChange transition) {
+  auto *self = GST_VDONINJA_SRC(element);
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !check_installed(self))
+    return GST_STATE_CHANGE_FAILURE;
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start(self))
+    return GST_STATE_CHANGE_FAILURE;
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+    stop(self);
+  GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(gst_vdoninja_src_parent_class)->change_state(element, transition);
+  if (result == GST_STATE_CHANGE_FAILURE) {
+    if (transition == GST_STATE_CHANGE_READY_TO_PAUSED)
+      stop(self);
+    return result;
+  }
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
+    if (auto receiver = vdn::current_receiver(self))
+      receiver->play();
+  } else if (GST_STATE_TRANSITION_NEXT(transition) == GST_STATE_PAUSED) {
+    result = GST_STATE_CHANGE_NO_PREROLL;
+  }
+  return result;
+}
+
+static gboolean gst_vdoninja_src_send_event(GstElement *element, GstEvent *event) {
+  // GstBin would hand an EOS to webrtcbin, where it ends the session instead of the
+  // streams.
+  bool eos = GST_EVENT_TYPE(event) == GST_EVENT_EOS;
+  gst_event_unref(event);
+  auto receiver = vdn::current_receiver(GST_VDONINJA_SRC(element));
+  if (eos && receiver)
+    receiver->finish();
+  return eos && receiver;
+}
+
+// Thread: any. What goes wrong inside is healed or told in our own words, and no
+// session's end is the end of the element.
+static void gst_vdoninja_src_handle_message(GstBin *bin, GstMessage *message) {
+  auto *self = GST_VDONINJA_SRC(bin);
+  switch (GST_MESSAGE_TYPE(message)) {
+  case GST_MESSAGE_ERROR: {
+    GError *raw = nullptr;
+    gchar *debug = nullptr;
+    gst_message_parse_error(message, &raw, &debug);
+    vdn::ErrorPtr error(raw);
+    vdn::StrPtr text(debug);
+    GST_INFO_OBJECT(self, "%s: %s (%s)", GST_MESSAGE_SRC_NAME(message), error->message,
+                    text ? text.get() : "no details");
+    if (auto receiver = vdn::current_receiver(self))
+      receiver->child_failed(ObjPtr<GstObject>::ref(GST_MESSAGE_SRC(message)),
+                             error.get());
+    gst_message_unref(message);
+    return;
+  }
+  case GST_MESSAGE_WARNING:
+  case GST_MESSAGE_EOS:
+  case GST_MESSAGE_STREAM_START:
+  case GST_MESSAGE_STREAM_COLLECTION:
+  case GST_MESSAGE_ASYNC_START:
+  case GST_MESSAGE_ASYNC_DONE:
+    GST_DEBUG_OBJECT(self, "keeping %" GST_PTR_FORMAT, message);
+    gst_message_unref(message);
+    return;
+  default:
+    GST_BIN_CLASS(gst_vdoninja_src_parent_class)->handle_message(bin, message);
+  }
+}
+
+static void gst_vdoninja_src_finalize(GObject *object) {
+  delete GST_VDONINJA_SRC(object)->impl;
+  G_OBJECT_CLASS(gst_vdoninja_src_parent_class)->finalize(object);
+}
+
+static void gst_vdoninja_src_init(GstVdoNinjaSrc *self) {
+  self->impl = new vdn::ElementImpl;
+  // webrtcbin would make us a sink, and a pipeline would wait for our EOS.
+  gst_bin_set_suppressed_flags(
+      GST_BIN(self),
+      static_cast<GstElementFlags>(GST_ELEMENT_FLAG_SOURCE | GST_ELEMENT_FLAG_SINK));
+  GST_OBJECT_FLAG_SET(self, GST_ELEMENT_FLAG_SOURCE);
+}
+
+static void gst_vdoninja_src_class_init(GstVdoNinjaSrcClass *klass) {
+  auto *object_class = G_OBJECT_CLASS(klass);
+  auto *element_class = GST_ELEMENT_CLASS(klass);
+  GST_DEBUG_CATEGORY_INIT(vdoninja_src_debug, "vdoninjasrc", 0, "VDO.Ninja source");
+  vdn::pads_debug_init();
+  vdn::session_debug_init();
+
+  object_class->finalize = gst_vdoninja_src_finalize;
+  element_class->change_state = GST_DEBUG_FUNCPTR(gst_vdoninja_src_change_state);
+  element_class->send_event = GST_DEBUG_FUNCPTR(gst_vdoninja_src_send_event);
+  GST_BIN_CLASS(klass)->handle_message =
+      GST_DEBUG_FUNCPTR(gst_vdoninja_src_handle_message);
+
+  vdn::install_properties(object_class);
+  gst_element_class_add_static_pad_template_with_gtype(element_class, &video_template,
+                                                       GST_TYPE_VDONINJA_SRC_PAD);
+  gst_element_class_add_static_pad_template_with_gtype(element_class, &audio_template,
+                                                       GST_TYPE_VDONINJA_SRC_PAD);
+  gst_element_class_set_static_metadata(
+      element_class, "VDO.Ninja source", "Source/Network/WebRTC",
+      "Receives live VDO.Ninja streams, peer to peer over WebRTC", "gst-vdoninja");
+  vdn::install_signals(object_class);
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "receiver.h"
+
+#include <future>
+
+namespace vdn {
+
+Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
+                   GstVdoNinjaOnDisconnect policy, ReceiverCallbacks callbacks)
+    : element_(element), policy_(policy), callbacks_(std::move(callbacks)),
+      loop_("vdoninja") {
+  Outputs::Callbacks output_callbacks;
+  output_callbacks.problem = [this](const GError *error, bool fatal) {
+    callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, error->domain,
+                       error->code, error->message);
+  };
+  output_callbacks.decoder_setup = [this](GstElement *decoder) {
+    callbacks_.decoder_setup(decoder);
+  };
+  outputs_ = std::make_unique<Outputs>(
+      loop_, element_, disposer_, std::move(plan.outputs), std::move(output_callbacks));
+  loop_.post([this, secret = std::move(secret), config = std::move(plan.viewer)] {
+    viewer_ = std::make_unique<Viewer>(loop_, GST_BIN(element_), disposer_, secret,
+                                       config, viewer_callbacks());
+    viewer_->connect();
+  });
+}
+
+void Receiver::close() {
+  loop_.stop([this] { viewer_.reset(); });
+  outputs_->clear();
+  disposer_->wait();
+}
+
+ViewerCallbacks Receiver::viewer_callbacks() {
+  ViewerCallbacks result;
+  result.choose = [this](const Stream &stream, const Offer &offer) {
+    return outputs_->negotiate(stream.id(), stream.label(), offer);
+  };
+  result.track = [this](const Stream &stream, Track track) {
+    outputs_->attach({stream.session(), stream.id(), track.mline, track.kind,
+                      std::move(track.encoding), std::move(track.pad), track.probe});
+  };
+  result.detach = [this](const Stream &stream, bool is_lost) {
+    outputs_->detach(stream.session());
+    if (is_lost && stream.was_playing())
+      lost(stream);
+  };
+  result.removed = [this](const Stream &stream) { outputs_->remove(stream.id()); };
+  result.state = [this](ViewerState state) { callbacks_.state(state); };
+  result.stream_state = [this](const Stream &stream, StreamState before) {
+    if (stream.state() == StreamState::kPlaying) {
+      outputs_->set_reconnecting(stream.id(), false);
+      callbacks_.peer(stream.id(), "peer-joined", nullptr);
+    } else if (before == StreamState::kPlaying) {
+      callbacks_.peer(stream.id(), "peer-left", nullptr);
+    }
+  };
+  result.session_ready = [this](const Stream &stream, GstElement *webrtcbin) {
+    callbacks_.webrtcbin_ready(stream.id(), webrtcbin);
+  };
+  result.message = [this](const Stream &stream, const Message &message,
+                          std::string_view text) {
+    peer_news(stream, message);
+    if (!message.description && message.candidates.empty() && !message.ping &&
+        !message.pong)
+      callbacks_.message(stream.id(), text);
+  };
+  result.problem = [this](int code, const std::string &text, bool fatal) {
+    callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING,
+                       GST_RESOURCE_ERROR, code, text);
+  };
+  return result;
+}
+
+void Receiver::lost(const Stream &stream) {
+  outputs_->set_reconnecting(stream.id(), true);
+  if (policy_ == GST_VDONINJA_ON_DISCONNECT_EOS)
+    outputs_->finish();
+  else if (policy_ == GST_VDONINJA_ON_DISCONNECT_ERROR)
+    callbacks_.problem(GST_MESSAGE_ERROR, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ,
+                       "stream \"" + stream.id() +
+                           "\" was interrupted, and on-disconnect=error is set");
+}
+
+void Receiver::peer_news(const Stream &stream, const Message &message) {
+  const PeerNews &news = message.news;
+  if (news.label) {
+    outputs_->set_label(stream.id(), *news.label);
+    callbacks_.peer(stream.id(), "label",
+                    gst_structure_new("details", "label", G_TYPE_STRING,
+                                      news.label->c_str(), nullptr));
+  }
+  auto flag = [&](const char *name, const std::optional<bool> &value) {
+    if (value)
+      callbacks_.peer(stream.id(), name,
+                      gst_structure_new("details", "active", G_TYPE_BOOLEAN,
+                                        static_cast<gboolean>(*value), nullptr));
+  };
+  flag("audio-muted", news.audio_muted);
+  flag("video-muted", news.video_muted);
+  flag("screen-share", news.screen_share);
+  if (news.video_muted && !*news.video_muted)
+    outputs_->request_keyframes();
+}
+
+void Receiver::play() {
+  loop_.post([this] { viewer_->play(); });
+}
+
+void Receiver::finish() {
+  loop_.post([this] { outputs_->finish(); });
+}
+
+void Receiver::set_latency(unsigned ms) {
+  loop_.post([this, ms] {
+    viewer_->set_latency(ms);
+    outputs_->set_latency(ms);
+  });
+}
+
+void Receiver::set_video_bitrate(unsigned kbps) {
+  loop_.post([this, kbps] { viewer_->set_video_bitrate(kbps); });
+}
+
+bool Receiver::send(const std::string &stream_id, const std::string &json) {
+  if (loop_.is_current())
+    return viewer_ && viewer_->send(stream_id, json);
+  auto sent = std::make_shared<std::promise<bool>>();
+  auto result = sent->get_future();
+  if (!loop_.post([this, sent, stream_id, json] {
+        sent->set_value(viewer_->send(stream_id, json));
+      }))
+    return false;
+  return result.get();
+}
+
+void Receiver::request_keyframe() {
+  loop_.post([this] { outputs_->request_keyframes(); });
+}
+
+void Receiver::reconnect() {
+  loop_.post([this] { viewer_->reconnect(); });
+}
+
+void Receiver::child_failed(ObjPtr<GstObject> source, const GError *error) {
+  std::shared_ptr<GError> copy(g_error_copy(error), g_error_free);
+  loop_.post([this, source, copy] {
+    if (!outputs_->element_failed(source.get(), copy.get()))
+      viewer_->element_failed(source.get(), copy.get());
+  });
+}
+
+} // namespace vdn

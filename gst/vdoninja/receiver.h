@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What an element has between READY and PAUSED: loop, viewer and pads, wired together.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "settings.h"
+
+namespace vdn {
+
+// News for the element; all on the loop thread.
+struct ReceiverCallbacks {
+  std::function<void(ViewerState state)> state;
+  std::function<void(GstMessageType type, GQuark domain, int code,
+                     const std::string &text)>
+      problem; // type: GST_MESSAGE_WARNING or GST_MESSAGE_ERROR
+  std::function<void(const std::string &stream_id, const char *news,
+                     GstStructure *details)>
+      peer; // takes `details`
+  std::function<void(const std::string &stream_id, std::string_view json)> message;
+  std::function<void(const std::string &stream_id, GstElement *webrtcbin)>
+      webrtcbin_ready;
+  std::function<void(GstElement *decoder)> decoder_setup;
+};
+
+class Receiver {
+public:
+  // Opens the socket. Thread: any, and nothing here waits for the network.
+  Receiver(GstElement *element, Secret secret, Plan plan, GstVdoNinjaOnDisconnect policy,
+           ReceiverCallbacks callbacks);
+  // Closes sessions, removes pads, joins; what is called later has no effect. Not from
+  // the loop's or a streaming thread.
+  void close();
+  Receiver(const Receiver &) = delete;
+  Receiver &operator=(const Receiver &) = delete;
+
+  // Thread: any, for all of these.
+  void play();
+  void finish(); // EOS on all pads
+  void set_latency(unsigned ms);
+  void set_video_bitrate(unsigned kbps);
+  bool send(const std::string &stream_id, const std::string &json);
+  void request_keyframe();
+  void reconnect();
+  // A child posted an error: heals it, or starts the session over.
+  void child_failed(ObjPtr<GstObject> source, const GError *error);
+
+private:
+  ViewerCallbacks viewer_callbacks();
+  void lost(const Stream &stream);
+  void peer_news(const Stream &stream, const Message &message);
+
+  GstElement *element_;
+  GstVdoNinjaOnDisconnect policy_;
+  ReceiverCallbacks callbacks_;
+  std::shared_ptr<Disposer> disposer_ = std::make_shared<Disposer>();
+  Loop loop_;
+  // Made, used and dropped on the loop, but for clearing the pads once it stopped.
+  std::unique_ptr<Outputs> outputs_;
+  std::unique_ptr<Viewer> viewer_;
+};
+
+} // namespace vdn

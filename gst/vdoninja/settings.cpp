@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "settings.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+
+#include <algorithm>
+
+namespace vdn {
+
+namespace {
+
+constexpr const char *kFallbackServer = "wss://proxywss.rtc.ninja:443";
+constexpr const char *kServiceStun = "stun://stun.cloudflare.com:3478";
+constexpr const char *kDefaultSalt = "vdo.ninja";
+
+bool is_hosted(const std::string &host) {
+  return host == "wss.vdo.ninja" || host == "apibackup.vdo.ninja" ||
+         host == "proxywss.rtc.ninja";
+}
+
+bool is_loopback(const std::string &host) {
+  if (host == "localhost")
+    return true;
+  auto address =
+      ObjPtr<GInetAddress>::adopt(g_inet_address_new_from_string(host.c_str()));
+  return address && g_inet_address_get_is_loopback(address.get());
+}
+
+// All addresses of this machine, loopback included. A server on loopback may bring us
+// together with a publisher on this machine, which libnice would not look for there.
+std::vector<std::string> local_addresses() {
+  std::vector<std::string> addresses;
+  ifaddrs *list = nullptr;
+  if (getifaddrs(&list) != 0)
+    return addresses;
+  for (ifaddrs *at = list; at; at = at->ifa_next) {
+    if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || at->ifa_addr->sa_family != AF_INET)
+      continue;
+    char text[NI_MAXHOST];
+    if (getnameinfo(at->ifa_addr, sizeof(sockaddr_in), text, sizeof text, nullptr, 0,
+                    NI_NUMERICHOST) == 0)
+      addresses.emplace_back(text);
+  }
+  freeifaddrs(list);
+  return addresses;
+}
+
+void refuse(GError **error, const std::string &text) {
+  g_set_error_literal(error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS,
+                      text.c_str());
+}
+
+bool read_ids(const Settings &settings, Plan *plan, GError **error) {
+  g_auto(GStrv) ids = g_strsplit(settings.stream_id.c_str(), ",", -1);
+  bool encrypted = make_secret(settings).enabled();
+  for (char **id = ids; *id; id++) {
+    std::string given = g_strstrip(*id);
+    std::string clean = sanitize_stream_id(given);
+    if (given.empty())
+      continue;
+    if (clean.find_first_not_of('_') == std::string::npos) {
+      refuse(error, "stream-id \"" + given +
+                        "\" has no letter or digit; it may hold A-Z, "
+                        "a-z, 0-9 and _");
+      return false;
+    }
+    if (clean != given)
+      plan->warnings.push_back("stream-id \"" + given +
+                               "\" has characters outside A-Z, a-z, "
+                               "0-9 and _ or is too long; looking for \"" +
+                               clean + "\", as web publishers announce it");
+    if (encrypted && clean.size() > kMaxWireIdLength)
+      plan->warnings.push_back(
+          "stream-id \"" + clean + "\" is longer than " +
+          std::to_string(kMaxWireIdLength) +
+          " characters; publishers other than web browsers will not be "
+          "found, choose a shorter one");
+    auto &wanted = plan->viewer.stream_ids;
+    if (std::find(wanted.begin(), wanted.end(), clean) == wanted.end())
+      wanted.push_back(clean);
+  }
+  if (!settings.room.empty()) {
+    plan->viewer.room = sanitize_room(settings.room);
+    if (plan->viewer.room != settings.room)
+      plan->warnings.push_back(
+          "room \"" + settings.room +
+          "\" has characters outside A-Z, a-z, 0-9 and _ or is too long; "
+          "joining \"" +
+          plan->viewer.room + "\"");
+  }
+  if (plan->viewer.stream_ids.empty() && plan->viewer.room.empty()) {
+    refuse(error, "nothing to play: set stream-id, as in vdoninjasrc stream-id=abc");
+    return false;
+  }
+  return true;
+}
+
+bool read_codecs(const Settings &settings, Plan *plan, GError **error) {
+  std::string known;
+  for (const auto &codec : known_codecs())
+    if (codec.kind == MediaKind::kVideo)
+      known += std::string(known.empty() ? "" : ", ") + codec.encoding;
+  for (const auto &name : settings.video_codecs) {
+    std::string upper = StrPtr(g_ascii_strup(name.c_str(), -1)).get();
+    const Codec *codec = find_codec(upper);
+    if (!codec || codec->kind != MediaKind::kVideo) {
+      refuse(error,
+             "video-codecs: \"" + name + "\" is not known here; choose from " + known);
+      return false;
+    }
+    plan->outputs.video_codecs.push_back(upper);
+  }
+  return true;
+}
+
+} // namespace
+
+Secret make_secret(const Settings &settings) {
+  return Secret(settings.password.c_str(),
+                settings.salt.empty() ? kDefaultSalt : settings.salt);
+}
+
+bool make_plan(const Settings &settings, Plan *plan, GError **error) {
+  GError *raw = nullptr;
+  std::string host;
+  if (!check_server_url(settings.server.c_str(), &host, &raw)) {
+    ErrorPtr cause(raw);
+    refuse(error, cause->message);
+    return false;
+  }
+  if (!read_ids(settings, plan, error) || !read_codecs(settings, plan, error))
+    return false;
+
+  ViewerConfig &viewer = plan->viewer;
+  bool hosted = settings.signaling == GST_VDONINJA_SIGNALING_AUTO
+                    ? is_hosted(host)
+                    : settings.signaling == GST_VDONINJA_SIGNALING_HOSTED;
+  viewer.dialect = hosted ? Dialect::kHosted : Dialect::kCustom;
+  viewer.signaling.url = settings.server;
+  viewer.signaling.tls_flags = settings.tls_flags;
+  viewer.signaling.tls_database = settings.tls_database;
+  viewer.signaling.user_agent = "gst-vdoninja/" VERSION;
+  if (settings.server == kDefaultServer)
+    viewer.fallback_url = kFallbackServer;
+  viewer.max_streams = settings.max_streams;
+  viewer.remove_on_leave = settings.on_leave == GST_VDONINJA_ON_LEAVE_REMOVE;
+
+  SessionConfig &session = viewer.session;
+  session.stun_server = settings.stun_set ? settings.stun_server
+                        : is_hosted(host) ? kServiceStun
+                                          : "";
+  session.turn_servers = settings.turn_servers;
+  session.relay_only = settings.relay_only;
+  session.latency = settings.latency;
+  session.hints.video_bitrate = settings.video_bitrate;
+  if (is_loopback(host))
+    session.local_addresses = local_addresses();
+
+  viewer.wishes.audio = settings.enable_audio;
+  viewer.wishes.video = settings.enable_video;
+  viewer.wishes.scene = viewer.wishes.screen_video = !viewer.room.empty();
+  viewer.wishes.label = settings.label;
+  viewer.wishes.version = "gst-vdoninja/" VERSION;
+
+  OutputConfig &outputs = plan->outputs;
+  if (!outputs.video_codecs.empty())
+    viewer.wishes.video_codec =
+        StrPtr(g_ascii_strdown(outputs.video_codecs.front().c_str(), -1)).get();
+  outputs.video_decoder = settings.video_decoder;
+  outputs.form = settings.output_format;
+  outputs.video = settings.enable_video;
+  outputs.audio = settings.enable_audio;
+  outputs.latency = settings.latency;
+  return true;
+}
+
+} // namespace vdn

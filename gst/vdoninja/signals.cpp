@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Signals and bus messages of vdoninjasrc.
+#include "element.h"
+
+namespace vdn {
+
+namespace {
+
+enum {
+  SIGNAL_ON_MESSAGE,
+  SIGNAL_WEBRTCBIN_READY,
+  SIGNAL_DECODER_SETUP,
+  SIGNAL_PEER_JOINED,
+  SIGNAL_PEER_LEFT,
+  SIGNAL_SEND_MESSAGE,
+  SIGNAL_REQUEST_KEYFRAME,
+  SIGNAL_RECONNECT,
+  N_SIGNALS
+};
+guint signals[N_SIGNALS];
+
+gboolean send_message(GstVdoNinjaSrc *self, const gchar *stream_id, const gchar *json) {
+  auto receiver = current_receiver(self);
+  return receiver && json && receiver->send(stream_id ? stream_id : "", json);
+}
+
+void request_keyframe_action(GstVdoNinjaSrc *self) {
+  if (auto receiver = current_receiver(self))
+    receiver->request_keyframe();
+}
+
+void reconnect_action(GstVdoNinjaSrc *self) {
+  if (auto receiver = current_receiver(self))
+    receiver->reconnect();
+}
+
+const char *nick(GstVdoNinjaState state) {
+  auto *klass = static_cast<GEnumClass *>(g_type_class_peek(GST_TYPE_VDONINJA_STATE));
+  return g_enum_get_value(klass, state)->value_nick;
+}
+
+const char *sentence(GstVdoNinjaState state) {
+  switch (state) {
+  case GST_VDONINJA_STATE_CONNECTING:
+    return "Connecting to the server";
+  case GST_VDONINJA_STATE_WAITING:
+    return "Waiting for the publisher";
+  case GST_VDONINJA_STATE_NEGOTIATING:
+    return "Negotiating with the publisher";
+  case GST_VDONINJA_STATE_PLAYING:
+    return "Connected with the publisher";
+  case GST_VDONINJA_STATE_RECONNECTING:
+    return "Reconnecting";
+  case GST_VDONINJA_STATE_FAILED:
+    return "Given up";
+  default:
+    return "Disconnected";
+  }
+}
+
+} // namespace
+
+void post_problem(GstVdoNinjaSrc *self, GstMessageType type, GQuark domain, int code,
+                  const std::string &text) {
+  gst_element_message_full(GST_ELEMENT(self), type, domain, code, g_strdup(text.c_str()),
+                           nullptr, __FILE__, GST_FUNCTION, __LINE__);
+}
+
+void post_state(GstVdoNinjaSrc *self, GstVdoNinjaState before, GstVdoNinjaState state) {
+  GstStructure *s =
+      gst_structure_new("vdoninja/state-changed", "old", G_TYPE_STRING, nick(before),
+                        "new", G_TYPE_STRING, nick(state), nullptr);
+  gst_element_post_message(GST_ELEMENT(self),
+                           gst_message_new_element(GST_OBJECT(self), s));
+  GstProgressType type = GST_PROGRESS_TYPE_CONTINUE;
+  if (state == GST_VDONINJA_STATE_CONNECTING && before == GST_VDONINJA_STATE_DISCONNECTED)
+    type = GST_PROGRESS_TYPE_START;
+  else if (state == GST_VDONINJA_STATE_PLAYING)
+    type = GST_PROGRESS_TYPE_COMPLETE;
+  else if (state == GST_VDONINJA_STATE_RECONNECTING &&
+           before == GST_VDONINJA_STATE_PLAYING)
+    type = GST_PROGRESS_TYPE_START;
+  else if (state == GST_VDONINJA_STATE_FAILED)
+    type = GST_PROGRESS_TYPE_ERROR;
+  else if (state == GST_VDONINJA_STATE_DISCONNECTED)
+    type = before == GST_VDONINJA_STATE_PLAYING ? GST_PROGRESS_TYPE_COMPLETE
+                                                : GST_PROGRESS_TYPE_CANCELED;
+  gst_element_post_message(
+      GST_ELEMENT(self),
+      gst_message_new_progress(GST_OBJECT(self), type, "connect", sentence(state)));
+}
+
+void post_peer(GstVdoNinjaSrc *self, const std::string &stream_id, const char *news,
+               GstStructure *details) {
+  StrPtr name(g_strdup_printf("vdoninja/%s", news));
+  GstStructure *s = details ? details : gst_structure_new_empty("details");
+  gst_structure_set_name(s, name.get());
+  gst_structure_set(s, "stream-id", G_TYPE_STRING, stream_id.c_str(), nullptr);
+  gst_element_post_message(GST_ELEMENT(self),
+                           gst_message_new_element(GST_OBJECT(self), s));
+  if (g_str_equal(news, "peer-joined"))
+    g_signal_emit(self, signals[SIGNAL_PEER_JOINED], 0, stream_id.c_str());
+  else if (g_str_equal(news, "peer-left"))
+    g_signal_emit(self, signals[SIGNAL_PEER_LEFT], 0, stream_id.c_str());
+}
+
+void emit_message(GstVdoNinjaSrc *self, const std::string &stream_id,
+                  std::string_view json) {
+  g_signal_emit(self, signals[SIGNAL_ON_MESSAGE], 0, stream_id.c_str(),
+                std::string(json).c_str());
+}
+
+void emit_webrtcbin(GstVdoNinjaSrc *self, const std::string &stream_id,
+                    GstElement *webrtcbin) {
+  g_signal_emit(self, signals[SIGNAL_WEBRTCBIN_READY], 0, stream_id.c_str(), webrtcbin);
+}
+
+void emit_decoder(GstVdoNinjaSrc *self, GstElement *decoder) {
+  g_signal_emit(self, signals[SIGNAL_DECODER_SETUP], 0, decoder);
+}
+
+void install_signals(GObjectClass *object_class) {
+  GType type = G_TYPE_FROM_CLASS(object_class);
+  auto plain = [&](const char *name, guint n, GType first, GType second) {
+    return g_signal_new(name, type, G_SIGNAL_RUN_LAST, 0, nullptr, nullptr, nullptr,
+                        G_TYPE_NONE, n, first, second);
+  };
+  auto action = [&](const char *name, GCallback handler, GType result, guint n) {
+    return g_signal_new_class_handler(
+        name, type, static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
+        handler, nullptr, nullptr, nullptr, result, n, G_TYPE_STRING, G_TYPE_STRING);
+  };
+  // Handlers run on a thread of the element and must not change its state.
+  /**
+   * GstVdoNinjaSrc::on-message:
+   * @stream_id: the stream whose publisher sent it
+   * @json: the message as it came: chat, pipe or anything else
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_ON_MESSAGE] = plain("on-message", 2, G_TYPE_STRING, G_TYPE_STRING);
+  /**
+   * GstVdoNinjaSrc::webrtcbin-ready:
+   * @stream_id: the stream that it will serve
+   * @webrtcbin: a new webrtcbin, before its first offer
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_WEBRTCBIN_READY] =
+      plain("webrtcbin-ready", 2, G_TYPE_STRING, GST_TYPE_ELEMENT);
+  /**
+   * GstVdoNinjaSrc::decoder-setup:
+   * @decoder: a decoder before it starts
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_DECODER_SETUP] =
+      plain("decoder-setup", 1, GST_TYPE_ELEMENT, G_TYPE_NONE);
+  /**
+   * GstVdoNinjaSrc::peer-joined:
+   * @stream_id: the stream that is connected now
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_PEER_JOINED] = plain("peer-joined", 1, G_TYPE_STRING, G_TYPE_NONE);
+  /**
+   * GstVdoNinjaSrc::peer-left:
+   * @stream_id: the stream that is gone
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_PEER_LEFT] = plain("peer-left", 1, G_TYPE_STRING, G_TYPE_NONE);
+  /**
+   * GstVdoNinjaSrc::send-message:
+   * @stream_id: (nullable): whose publisher gets it, %NULL for all
+   * @json: a JSON object, such as {"chat":"hello"}
+   *
+   * Returns: whether it was sent
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_SEND_MESSAGE] =
+      action("send-message", G_CALLBACK(send_message), G_TYPE_BOOLEAN, 2);
+  /**
+   * GstVdoNinjaSrc::request-keyframe:
+   *
+   * Asks every publisher for a keyframe.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_REQUEST_KEYFRAME] =
+      action("request-keyframe", G_CALLBACK(request_keyframe_action), G_TYPE_NONE, 0);
+  /**
+   * GstVdoNinjaSrc::reconnect:
+   *
+   * Drops all connections and starts over; pads stay.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_RECONNECT] =
+      action("reconnect", G_CALLBACK(reconnect_action), G_TYPE_NONE, 0);
+}
+
+} // namespace vdn
