@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the benchmarks of the readers share: a writer, and readers of both segments."""
+import mmap
+import os
+import secrets
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+ROOT = os.environ.get("SOURCE_ROOT") or os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..")
+BUILD = os.environ.get("BUILD_ROOT") or os.path.join(ROOT, "build")
+sys.path.insert(0, os.path.join(ROOT, "python"))
+
+LEGACY_BYTES = 6220805
+
+
+class Writer:
+    """`py-writer` in a process of its own, until the with-block ends."""
+
+    def __init__(self, width, height, fps, legacy="never", port=0, stamped=False):
+        self.name = f"bench-{secrets.token_hex(6)}"
+        environment = {**os.environ, "GST_PLUGIN_PATH": os.path.join(BUILD, "gst")}
+        self.process = subprocess.Popen(
+            [os.path.join(BUILD, "tests", "bench", "py-writer"), self.name,
+             str(-width if stamped else width), str(height), str(fps), "0", legacy,
+             str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.written = int(self.process.communicate(timeout=30)[0])
+
+
+class PublishedReader:
+    """The way of the published readers: copy all of the segment on every wake."""
+
+    def __init__(self, name, port=0):
+        self.socket = None
+        if port:
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.bind(("127.0.0.1", port))
+            self.socket.settimeout(20)
+        with open(f"/dev/shm/{name}", "rb") as file:
+            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.all = np.frombuffer(self.map, np.uint8)
+        self.counter = -1
+
+    def read(self):
+        """The newest frame, waited for by datagram if there is a port; may be torn."""
+        if self.socket:
+            self.socket.recv(1024)
+        data = self.all.copy()
+        width, height = (int(data[i]) * 255 + int(data[i + 1]) for i in (0, 2))
+        if not width or data[4] == self.counter:
+            return None
+        self.counter = data[4]
+        return data[5:5 + width * height * 3].reshape(height, width, 3)
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
