@@ -3,15 +3,13 @@ import glob
 import os
 import secrets
 import sys
-import threading
 
-import numpy as np
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "python"))
 
-import ring_writer  # noqa: E402
+import pipelines  # noqa: E402
 
 
 @pytest.fixture
@@ -26,20 +24,10 @@ def name():
 
 @pytest.fixture
 def stream(name):
-    """The name of a live ring, 320x240 RGB at 30 frames a second, a square moving."""
-    writer, stop = ring_writer.RingWriter(name, stride=0x40000), threading.Event()
-
-    def run():
-        number = 0
-        while not stop.wait(1 / 30):
-            pixels = np.zeros((240, 320, 3), np.uint8)
-            number += 1
-            left = number * 4 % 200
-            pixels[20:80, left:left + 60] = 200
-            writer.publish(pixels, 320, 240)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield name
-    stop.set()
-    thread.join()
+    """The name of a live ring, 320x240 RGB at 30 frames a second, a ball moving."""
+    if pipelines.MISSING:
+        pytest.skip(pipelines.MISSING)
+    with pipelines.Pipeline(
+            "videotestsrc is-live=true pattern=ball ! video/x-raw,format=RGB,width=320,"
+            f"height=240,framerate=30/1 ! shmnumpysink shm-name={name} legacy=never"):
+        yield name

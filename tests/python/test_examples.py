@@ -58,7 +58,8 @@ class Viewer:
 
     def __init__(self, server):
         self.response = server.request("GET", "/stream.mjpg")
-        assert self.response.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+        kind = self.response.headers["Content-Type"]
+        assert kind.startswith("multipart/x-mixed-replace")
 
     def next(self):
         """Number and JPEG of the next picture."""
