@@ -11,7 +11,7 @@
 
 namespace vdn {
 
-G_DEFINE_QUARK(vdn - crypto - error - quark, crypto_error)
+G_DEFINE_QUARK(vdn_crypto_error, crypto_error)
 
 namespace {
 

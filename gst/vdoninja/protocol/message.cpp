@@ -10,7 +10,7 @@
 
 namespace vdn {
 
-G_DEFINE_QUARK(vdn - message - error - quark, message_error)
+G_DEFINE_QUARK(vdn_message_error, message_error)
 
 namespace {
 

@@ -9,7 +9,7 @@
 
 namespace vdn {
 
-G_DEFINE_QUARK(vdn - offer - error - quark, offer_error)
+G_DEFINE_QUARK(vdn_offer_error, offer_error)
 
 namespace {
 
