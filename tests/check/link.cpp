@@ -86,14 +86,26 @@ GST_START_TEST(test_link_locations) {
 GST_END_TEST
 
 GST_START_TEST(test_link_malformed) {
-  for (const char *text :
-       {"", "vdo.ninja", "ftp://vdo.ninja/?view=a", "view=a", "://",
-        "vdoninja:", "vdoninja://", "vdoninja://MyCam", "vdoninja://MyCam/?label=x",
-        "https://user:pw@vdo.ninja/?view=a", "https://vdo.ninja:x/?view=a",
-        "https://vdo ninja/?view=a", "https://v\xc3\xa4/?view=a",
-        "https://vdo.ninja/?view=a\nb", "https://vdo.ninja/?view=a\x7f",
-        "https://vdo.ninja/?view=%00", "https://vdo.ninja/?view=a%0Ab",
-        "https://vdo.ninja/?view=a&password=a%250ab"})
+  for (const char *text : {"",
+                           "vdo.ninja",
+                           "ftp://vdo.ninja/?view=a",
+                           "view=a",
+                           "://",
+                           "https",
+                           "vdoninja#:",
+                           "vdoninja:",
+                           "vdoninja://",
+                           "vdoninja://MyCam",
+                           "vdoninja://MyCam/?label=x",
+                           "https://user:pw@vdo.ninja/?view=a",
+                           "https://vdo.ninja:x/?view=a",
+                           "https://vdo ninja/?view=a",
+                           "https://v\xc3\xa4/?view=a",
+                           "https://vdo.ninja/?view=a\nb",
+                           "https://vdo.ninja/?view=a\x7f",
+                           "https://vdo.ninja/?view=%00",
+                           "https://vdo.ninja/?view=a%0Ab",
+                           "https://vdo.ninja/?view=a&password=a%250ab"})
     assert_refused(text, LINK_ERROR_SYNTAX);
   assert_refused(std::string("https://vdo.ninja/?view=a\0b", 27), LINK_ERROR_SYNTAX);
   assert_refused("https://vdo.ninja/?view=" + std::string(9000, 'a'), LINK_ERROR_SIZE);

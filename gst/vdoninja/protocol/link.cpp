@@ -58,9 +58,10 @@ bool read_authority(std::string_view text, Link *link, GError **error) {
 
 // Cuts "scheme:[//authority][path]" off the front of `text`.
 bool read_location(std::string_view *text, Link *link, GError **error) {
-  const size_t colon = std::min(text->find(':'), text->size());
+  const size_t colon = text->find(':');
   const std::string scheme = lower_text(text->substr(0, colon));
-  if (scheme != "https" && scheme != "http" && scheme != "vdoninja")
+  if (colon == std::string_view::npos ||
+      (scheme != "https" && scheme != "http" && scheme != "vdoninja"))
     return fail(error, LINK_ERROR_SYNTAX, "it has to begin with https: or vdoninja:");
   text->remove_prefix(colon + 1);
   if (text->substr(0, 2) == "//") {
