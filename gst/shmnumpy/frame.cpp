@@ -133,9 +133,9 @@ const char *all_input_formats() {
 }
 
 CapsPtr input_caps(OutputFormat format) {
+  // No framerate, as caps without one would not be accepted then.
   const StrPtr text(g_strdup_printf(
-      "video/x-raw, format=(string)%s, width=(int)[1,MAX], height=(int)[1,MAX], "
-      "framerate=(fraction)[0,MAX]",
+      "video/x-raw, format=(string)%s, width=(int)[1,MAX], height=(int)[1,MAX]",
       formats_for(format)));
   return CapsPtr(gst_caps_from_string(text.get()));
 }

@@ -108,8 +108,7 @@ static void post_error(GstShmNumpySink *self, const vdn::shm::Error &error) {
   }
 }
 
-static gboolean gst_shm_numpy_sink_start(GstBaseSink *sink) {
-  GstShmNumpySink *self = GST_SHM_NUMPY_SINK(sink);
+static bool start_writer(GstShmNumpySink *self) {
   const Settings settings = self->impl->current_settings();
   GstVideoInfo largest;
   gst_video_info_set_format(&largest, GST_VIDEO_FORMAT_RGB, settings.max_width,
@@ -132,17 +131,16 @@ static gboolean gst_shm_numpy_sink_start(GstBaseSink *sink) {
       &error);
   if (!writer) {
     post_error(self, error);
-    return FALSE;
+    return false;
   }
   self->impl->state = State();
   self->impl->state.format = settings.format;
   Lock lock(self->impl->mutex);
   self->impl->writer = std::move(writer);
-  return TRUE;
+  return true;
 }
 
-static gboolean gst_shm_numpy_sink_stop(GstBaseSink *sink) {
-  Impl &impl = *GST_SHM_NUMPY_SINK(sink)->impl;
+static void stop_writer(Impl &impl) {
   std::shared_ptr<Writer> writer;
   {
     Lock lock(impl.mutex);
@@ -151,7 +149,21 @@ static gboolean gst_shm_numpy_sink_stop(GstBaseSink *sink) {
   // Not left to the last reference: a pool may have one for a moment.
   if (writer)
     writer->stop();
-  return TRUE;
+}
+
+// Not the start and stop of the base class, which posts an error of its own after ours.
+static GstStateChangeReturn gst_shm_numpy_sink_change_state(GstElement *element,
+                                                            GstStateChange transition) {
+  GstShmNumpySink *self = GST_SHM_NUMPY_SINK(element);
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !start_writer(self))
+    return GST_STATE_CHANGE_FAILURE;
+  const GstStateChangeReturn result = GST_ELEMENT_CLASS(gst_shm_numpy_sink_parent_class)
+                                          ->change_state(element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL ||
+      (transition == GST_STATE_CHANGE_NULL_TO_READY &&
+       result == GST_STATE_CHANGE_FAILURE))
+    stop_writer(*self->impl);
+  return result;
 }
 
 static GstCaps *gst_shm_numpy_sink_get_caps(GstBaseSink *sink, GstCaps *filter) {
@@ -354,8 +366,7 @@ static void gst_shm_numpy_sink_class_init(GstShmNumpySinkClass *klass) {
   object_class->set_property = gst_shm_numpy_sink_set_property;
   object_class->get_property = gst_shm_numpy_sink_get_property;
   object_class->finalize = gst_shm_numpy_sink_finalize;
-  sink_class->start = GST_DEBUG_FUNCPTR(gst_shm_numpy_sink_start);
-  sink_class->stop = GST_DEBUG_FUNCPTR(gst_shm_numpy_sink_stop);
+  element_class->change_state = GST_DEBUG_FUNCPTR(gst_shm_numpy_sink_change_state);
   sink_class->get_caps = GST_DEBUG_FUNCPTR(gst_shm_numpy_sink_get_caps);
   sink_class->set_caps = GST_DEBUG_FUNCPTR(gst_shm_numpy_sink_set_caps);
   sink_class->propose_allocation =
