@@ -10,6 +10,7 @@ what the page shows, as JSON. A picture is encoded when the first viewer asks fo
 once for all; a slow viewer skips pictures, and neither others nor the writer notice.
 """
 import collections
+import html
 import http.server
 import json
 import socket
@@ -41,7 +42,7 @@ PAGE = """<!doctype html>
   a { color: #8ab4f8; text-decoration: none; }
 </style>
 <header><h1><i id="dot"></i>TITLE</h1><a href="/snapshot.jpg">snapshot</a></header>
-<main><img id="picture" alt="live picture" src="/stream.mjpg"></main>
+<main><img id="picture" alt="live picture"></main>
 <footer>
   <div><span class="key">size</span><b id="size">-</b></div>
   <div><span class="key">frames/s</span><b id="rate">-</b></div>
@@ -51,8 +52,9 @@ PAGE = """<!doctype html>
 </footer>
 <script>
   const at = id => document.getElementById(id);
-  at('picture').onerror = () => setTimeout(() => at('picture').src = '/stream.mjpg?' +
-                                           Date.now(), 1000);
+  const play = () => at('picture').src = '/stream.mjpg?' + Date.now();
+  at('picture').onerror = () => setTimeout(play, 1000);
+  onload = () => setTimeout(play);  // later than that, or the page is never done loading
   async function look() {
     try {
       const s = await (await fetch('/stats')).json();
@@ -149,7 +151,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         try:
             if path == "/":
-                page = PAGE.replace("TITLE", self.hub.title)
+                page = PAGE.replace("TITLE", html.escape(self.hub.title))
                 self.reply("text/html; charset=utf-8", page.encode(), body)
             elif path == "/stats":
                 stats = json.dumps(self.hub.stats()).encode()

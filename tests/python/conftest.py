@@ -24,10 +24,10 @@ def name():
 
 @pytest.fixture
 def stream(name):
-    """The name of a live ring, 320x240 RGB at 30 frames a second, a ball moving."""
+    """The name of a live ring, 320x240 RGB at 60 frames a second, a ball moving."""
     if pipelines.MISSING:
         pytest.skip(pipelines.MISSING)
     with pipelines.Pipeline(
             "videotestsrc is-live=true pattern=ball ! video/x-raw,format=RGB,width=320,"
-            f"height=240,framerate=30/1 ! shmnumpysink shm-name={name} legacy=never"):
+            f"height=240,framerate=60/1 ! shmnumpysink shm-name={name} legacy=never"):
         yield name
