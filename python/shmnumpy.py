@@ -29,7 +29,8 @@ import stat
 import struct
 import sys
 import time
-from typing import Any, AsyncIterator, Callable, Iterator, NamedTuple, Optional, Tuple
+from typing import (Any, AsyncIterator, Callable, Iterator, NamedTuple, Optional, Tuple,
+                    TypeVar)
 
 import numpy as np
 
@@ -168,7 +169,7 @@ class _Segment:
 
     @classmethod
     def attach(cls, path: str) -> Optional["_Segment"]:
-        """The segment, or None while it is absent, being made, or left by a dead writer."""
+        """The segment, or None while it is absent, being made or left by a dead writer."""
         file = _open_file(path)
         size = os.fstat(file.fileno()).st_size if file else 0
         if file is None or not size:
@@ -467,6 +468,9 @@ class Frame:
             source[..., :3] if have == order else source[..., 2::-1])
 
 
+_S = TypeVar("_S", bound="_Source")
+
+
 class _Source:
     """What Frames and LegacyFrames share: waiting, iterating, closing."""
 
@@ -531,7 +535,7 @@ class _Source:
         """Let go of the segment; frames that were handed out stay readable."""
         self.closed = True
 
-    def __enter__(self) -> Any:
+    def __enter__(self: _S) -> _S:
         return self
 
     def __exit__(self, *_: object) -> None:
