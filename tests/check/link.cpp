@@ -266,6 +266,10 @@ GST_START_TEST(test_link_unsupported_is_reported_once) {
     many += "x" + std::to_string(i) + "&";
   fail_unless_equals_int(with(many).unsupported.size(), kMaxLinkList);
   fail_unless(with(std::string(500, 'x')).unsupported[0].size() <= 64);
+  std::string accents = "x";
+  for (int i = 0; i < 100; i++)
+    accents += "\xc3\xa4";
+  fail_unless(g_utf8_validate(with(accents).unsupported[0].c_str(), -1, nullptr));
 }
 GST_END_TEST
 
@@ -326,7 +330,7 @@ GST_START_TEST(test_link_hostile_mutations) {
   const std::string pieces[] = {"?", "&",           "=", "%",     "%00",      ":",
                                 "/", ";",           ",", "@",     "[",        "\xff",
                                 "-", "99999999999", "#", "view=", "password="};
-  for (int round = 0; round < 20000; round++) {
+  for (int round = 0; round < 5000; round++) {
     std::string text = start;
     for (unsigned i = random() % 6 + 1; i; i--)
       text.replace(random() % text.size(), random() % 6,

@@ -307,9 +307,7 @@ constexpr Rule kRules[] = {
     {"unsafe", [](Link &l, S) { return l.allow_plain.emplace(true); }},
     // A viewer that is no browser has these anyway, or no use for them.
     {"nochunk,nochunked,sync,audiocodec,redaudio,width,w,height,h,quality,q,optimize,"
-     "degrade,"
-     "order,remote,broadcast,bc,group,cleanoutput,clean,autostart,transparent,cover,"
-     "fadein",
+     "degrade,order,remote,broadcast,bc,group,cleanoutput,clean,autostart,transparent",
      ignore},
     {"invite,i,code", cannot},
     {"pie", cannot},
@@ -323,7 +321,9 @@ const LinkParameter *find(const LinkQuery &query, const std::string &name) {
 
 void report(Link *link, const std::string &name) {
   auto &list = link->unsupported;
-  const std::string shown = name.substr(0, kMaxName);
+  // The cut may have torn a character.
+  const std::string shown =
+      StrPtr(g_utf8_make_valid(name.substr(0, kMaxName).c_str(), -1)).get();
   if (list.size() < kMaxLinkList &&
       std::find(list.begin(), list.end(), shown) == list.end())
     list.push_back(shown);
