@@ -27,8 +27,12 @@ using vdn::ObjPtr;
 GST_DEBUG_CATEGORY(vdoninja_src_debug);
 #define GST_CAT_DEFAULT vdoninja_src_debug
 
-G_DEFINE_FINAL_TYPE(GstVdoNinjaSrc, gst_vdoninja_src, GST_TYPE_BIN)
-GST_ELEMENT_REGISTER_DEFINE(vdoninjasrc, "vdoninjasrc", GST_RANK_NONE,
+static void gst_vdoninja_src_uri_handler_init(gpointer iface, gpointer);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstVdoNinjaSrc, gst_vdoninja_src, GST_TYPE_BIN,
+                              G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
+                                                    gst_vdoninja_src_uri_handler_init))
+GST_ELEMENT_REGISTER_DEFINE(vdoninjasrc, "vdoninjasrc", GST_RANK_PRIMARY,
                             GST_TYPE_VDONINJA_SRC)
 
 // Raw comes first: with a peer that takes anything, pads deliver what they promise.
@@ -228,6 +232,37 @@ static void gst_vdoninja_src_handle_message(GstBin *bin, GstMessage *message) {
   default:
     GST_BIN_CLASS(gst_vdoninja_src_parent_class)->handle_message(bin, message);
   }
+}
+
+static const gchar *const *gst_vdoninja_src_get_protocols(GType) {
+  static const gchar *const protocols[] = {"vdoninja", nullptr};
+  return protocols;
+}
+
+static gchar *gst_vdoninja_src_get_uri(GstURIHandler *handler) {
+  std::string uri = vdn::copy_settings(GST_VDONINJA_SRC(handler)).location;
+  return uri.empty() ? nullptr : g_strdup(uri.c_str());
+}
+
+static gboolean gst_vdoninja_src_set_uri(GstURIHandler *handler, const gchar *uri,
+                                         GError **error) {
+  auto *self = GST_VDONINJA_SRC(handler);
+  Lock lock(self->impl->mutex);
+  if (self->impl->receiver) {
+    g_set_error_literal(error, GST_URI_ERROR, GST_URI_ERROR_BAD_STATE,
+                        "the URI cannot be changed while the element runs");
+    return FALSE;
+  }
+  self->impl->settings.location_error.clear();
+  return vdn::apply_link(uri, &self->impl->settings, error);
+}
+
+static void gst_vdoninja_src_uri_handler_init(gpointer iface, gpointer) {
+  auto *handler = static_cast<GstURIHandlerInterface *>(iface);
+  handler->get_type = [](GType) { return GST_URI_SRC; };
+  handler->get_protocols = gst_vdoninja_src_get_protocols;
+  handler->get_uri = gst_vdoninja_src_get_uri;
+  handler->set_uri = gst_vdoninja_src_set_uri;
 }
 
 static void gst_vdoninja_src_finalize(GObject *object) {

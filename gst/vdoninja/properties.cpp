@@ -13,6 +13,7 @@ namespace {
 
 enum {
   PROP_0,
+  PROP_LOCATION,
   PROP_STREAM_ID,
   PROP_PASSWORD,
   PROP_ROOM,
@@ -91,6 +92,16 @@ std::string *text_field(Settings &settings, guint id) {
   }
 }
 
+void store_location(Settings &settings, const GValue *value) {
+  settings.location_error.clear();
+  settings.location.clear();
+  GError *raw = nullptr;
+  const char *text = g_value_get_string(value);
+  if (text && !apply_link(text, &settings, &raw))
+    settings.location_error = raw->message; // told when the element starts
+  ErrorPtr error(raw);
+}
+
 bool store(Settings &settings, guint id, const GValue *value) {
   if (auto *field = text_field(settings, id)) {
     *field = text_of(value);
@@ -101,6 +112,9 @@ bool store(Settings &settings, guint id, const GValue *value) {
     return true;
   }
   switch (id) {
+  case PROP_LOCATION:
+    store_location(settings, value);
+    break;
   case PROP_SIGNALING:
     settings.signaling = static_cast<GstVdoNinjaSignaling>(g_value_get_enum(value));
     break;
@@ -235,6 +249,8 @@ void get_property(GObject *object, guint id, GValue *value, GParamSpec *) {
   else if (id == PROP_STATS)
     g_value_take_boxed(value, gst_structure_new("vdoninja/stats", "state",
                                                 GST_TYPE_VDONINJA_STATE, state, nullptr));
+  else if (id == PROP_LOCATION)
+    set_text(value, settings.location);
   else if (auto *field = text_field(settings, id))
     set_text(value, *field);
   else
@@ -284,6 +300,10 @@ void install_flag(GObjectClass *klass, guint id, const char *name, const char *n
 }
 
 void install_who_and_where(GObjectClass *klass) {
+  install_text(
+      klass, PROP_LOCATION, "location", "Location",
+      "Link to view, as pasted (https://vdo.ninja/?view=ID&password=...) or "
+      "vdoninja:?view=ID; sets the other properties. Read back without its password");
   install_text(klass, PROP_STREAM_ID, "stream-id", "Stream id",
                "Stream to play, as in ?push=ID of the publisher's link; several are "
                "separated by commas");
@@ -334,7 +354,7 @@ void install_connection(GObjectClass *klass) {
       klass, PROP_LATENCY, "latency", "Latency",
       "Time to wait for missing packets, and delay of a sink with sync=true, in "
       "milliseconds",
-      10000, kDefaultLatency, kLive);
+      kMaxLatency, kDefaultLatency, kLive);
   install_enum(klass, PROP_ON_DISCONNECT, "on-disconnect", "On disconnect",
                "What to do when a stream that played is interrupted",
                GST_TYPE_VDONINJA_ON_DISCONNECT, GST_VDONINJA_ON_DISCONNECT_RECONNECT);
@@ -342,8 +362,8 @@ void install_connection(GObjectClass *klass) {
                "What becomes of the pads when a publisher leaves the room",
                GST_TYPE_VDONINJA_ON_LEAVE, GST_VDONINJA_ON_LEAVE_KEEP);
   install_number(klass, PROP_MAX_STREAMS, "max-streams", "Maximum of streams",
-                 "How many publishers of a room are played at most, 0: no limit", 256, 0,
-                 kText);
+                 "How many publishers of a room are played at most, 0: no limit",
+                 kMaxStreamsLimit, 0, kText);
 }
 
 void install_media(GObjectClass *klass) {

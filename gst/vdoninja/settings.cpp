@@ -117,6 +117,51 @@ bool read_codecs(const Settings &settings, Plan *plan, GError **error) {
 
 } // namespace
 
+bool apply_link(const char *text, Settings *settings, GError **error) {
+  GError *raw = nullptr;
+  auto link = parse_link(text, &raw);
+  ErrorPtr cause(raw);
+  if (!link) {
+    g_set_error_literal(error, GST_URI_ERROR, GST_URI_ERROR_BAD_URI, cause->message);
+    return false;
+  }
+  Settings &to = *settings;
+  to.stream_id.clear();
+  to.screen = false;
+  for (const auto &stream : link->streams) {
+    to.stream_id += (to.stream_id.empty() ? "" : ",") + stream.id;
+    to.screen |= stream.screen;
+  }
+  to.room = link->room;
+  to.password = link->encrypted ? link->password : "false";
+  to.salt = link->salt;
+  if (!link->server.empty())
+    to.server = link->server;
+  if (link->dialect)
+    to.signaling = *link->dialect == Dialect::kHosted ? GST_VDONINJA_SIGNALING_HOSTED
+                                                      : GST_VDONINJA_SIGNALING_CUSTOM;
+  if (!link->label.empty())
+    to.label = link->label;
+  to.enable_video = link->video;
+  to.enable_audio = link->audio;
+  to.relay_only = link->relay_only;
+  if (!link->video_codecs.empty())
+    to.video_codecs = link->video_codecs;
+  if (!link->video_bitrates.empty())
+    to.video_bitrate = link->video_bitrates.front();
+  to.latency = std::min(link->latency.value_or(to.latency), kMaxLatency);
+  to.max_streams = std::min(link->max_streams.value_or(to.max_streams), kMaxStreamsLimit);
+  if (!link->default_stun || !link->stun_servers.empty()) {
+    to.stun_set = true;
+    to.stun_server = link->stun_servers.empty() ? "" : link->stun_servers.front();
+  }
+  if (!link->turn_servers.empty())
+    to.turn_servers = link->turn_servers;
+  to.location = link_to_uri(*link);
+  to.location_unsupported = link->unsupported;
+  return true;
+}
+
 Secret make_secret(const Settings &settings) {
   return Secret(settings.password.c_str(),
                 settings.salt.empty() ? kDefaultSalt : settings.salt);
@@ -130,6 +175,13 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
     refuse(error, cause->message);
     return false;
   }
+  if (!settings.location_error.empty()) {
+    refuse(error, "location: " + settings.location_error);
+    return false;
+  }
+  for (const auto &name : settings.location_unsupported)
+    plan->warnings.push_back("the link's parameter \"" + name +
+                             "\" has no meaning here and is ignored");
   if (!read_ids(settings, plan, error) || !read_codecs(settings, plan, error))
     return false;
 
@@ -160,7 +212,8 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
 
   viewer.wishes.audio = settings.enable_audio;
   viewer.wishes.video = settings.enable_video;
-  viewer.wishes.scene = viewer.wishes.screen_video = !viewer.room.empty();
+  viewer.wishes.scene = !viewer.room.empty();
+  viewer.wishes.screen_video = settings.screen || !viewer.room.empty();
   viewer.wishes.label = settings.label;
   viewer.wishes.version = "gst-vdoninja/" VERSION;
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "link.h"
 #include "outputs.h"
 #include "viewer.h"
 
@@ -31,6 +32,8 @@ namespace vdn {
 
 constexpr const char *kDefaultServer = "wss://wss.vdo.ninja:443";
 constexpr unsigned kDefaultLatency = 200;
+constexpr unsigned kMaxLatency = 10000;
+constexpr unsigned kMaxStreamsLimit = 256;
 
 // Copied under the element's lock; then anybody's. Empty strings stand for unset.
 struct Settings {
@@ -57,7 +60,15 @@ struct Settings {
   GstVdoNinjaOnLeave on_leave = GST_VDONINJA_ON_LEAVE_KEEP;
   GTlsCertificateFlags tls_flags = G_TLS_CERTIFICATE_VALIDATE_ALL;
   ObjPtr<GTlsDatabase> tls_database;
+  bool screen = false;
+  std::string location;       // of the link that was taken, without its password
+  std::string location_error; // why a link was not
+  std::vector<std::string> location_unsupported; // parameters without a meaning here
 };
+
+// Takes over what a pasted link or vdoninja: URI says. False and a GST_URI_ERROR `error`
+// when it is no such link.
+bool apply_link(const char *text, Settings *settings, GError **error);
 
 struct Plan {
   ViewerConfig viewer;

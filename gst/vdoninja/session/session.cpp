@@ -338,8 +338,7 @@ void Session::answer_created(const GstStructure *reply) {
     fail(SESSION_ERROR_WEBRTC, "webrtcbin made no answer");
     return;
   }
-  answer_ =
-      finish_answer(StrPtr(gst_sdp_message_as_text(answer->sdp)).get(),
+  answer_ = finish_answer(StrPtr(gst_sdp_message_as_text(answer->sdp)).get(),
                           current_.offer, config_.hints);
   g_signal_emit_by_name(webrtc_.get(), "set-local-description", answer,
                         promise(&Session::local_description_set));

@@ -204,6 +204,7 @@ void Stream::handle_bye() {
     return;
   GST_INFO("stream %s: the publisher said goodbye", id_.c_str());
   lost("the publisher left", false);
+  host_.left(*this);
 }
 
 void Stream::session_failed(const GError *error) {

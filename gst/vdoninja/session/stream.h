@@ -30,6 +30,8 @@ public:
         message;
     std::function<void(Stream &stream, int code, const std::string &text)>
         warn; // resource code
+    // The publisher said that it goes; its session is already over.
+    std::function<void(Stream &stream)> left;
     // A peer vanished without a word, and still believes to be connected with us.
     std::function<void()> renew_identity;
     Dialect dialect = Dialect::kHosted;

@@ -76,6 +76,10 @@ Stream::Host Viewer::make_host() {
   host.warn = [this](Stream &, int code, const std::string &text) {
     callbacks_.problem(code, text, false);
   };
+  host.left = [this](Stream &stream) {
+    if (config_.remove_on_leave)
+      loop_.post([this, id = stream.id()] { remove(id); });
+  };
   host.renew_identity = [this] { renew_identity(); };
   return host;
 }
@@ -107,17 +111,23 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
 // --------------------------------------------------------------------------------
 // streams
 
-Stream *Viewer::find(const std::string &id) {
-  for (auto &stream : streams_)
-    if (stream->id() == id)
-      return stream.get();
-  return nullptr;
-}
-
 Stream *Viewer::add(const std::string &id) {
   streams_.push_back(
       std::make_unique<Stream>(loop_, host_, id, secret_.wire_stream_id(id)));
   return streams_.back().get();
+}
+
+// Takes the pads of a stream away, and the stream too unless the user named it.
+void Viewer::remove(const std::string &id) {
+  auto at = std::find_if(streams_.begin(), streams_.end(),
+                         [&](const auto &stream) { return stream->id() == id; });
+  if (at == streams_.end() || (*at)->session())
+    return; // it is back already
+  callbacks_.removed(**at);
+  if (config_.stream_ids.empty()) {
+    streams_.erase(at);
+    update_state();
+  }
 }
 
 // The stream behind a wire id, if it is wanted; other passwords' ids are nobody's.

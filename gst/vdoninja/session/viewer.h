@@ -81,8 +81,8 @@ private:
   Stream::Host make_host();
   std::shared_ptr<Session> make_session(Stream &stream, const Message &offer,
                                         Session::Callbacks callbacks, GError **error);
-  Stream *find(const std::string &id);
   Stream *add(const std::string &id);
+  void remove(const std::string &id);
   Stream *wanted(const std::string &wire_id, bool may_add);
 
   void open_socket();
