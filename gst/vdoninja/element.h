@@ -16,6 +16,9 @@ struct ElementImpl {
   Mutex mutex;
   Settings settings GUARDED_BY(mutex);
   GstVdoNinjaState state GUARDED_BY(mutex) = GST_VDONINJA_STATE_DISCONNECTED;
+  // Progress is told from PLAYING on only: gst-launch does not leave PAUSED while one is
+  // open.
+  bool tells_progress GUARDED_BY(mutex) = false;
   // Set between READY and PAUSED. Closed by the state change; copies may outlive that.
   std::shared_ptr<Receiver> receiver GUARDED_BY(mutex);
 };
@@ -45,6 +48,7 @@ void emit_decoder(GstVdoNinjaSrc *self, GstElement *decoder);
 void post_problem(GstVdoNinjaSrc *self, GstMessageType type, GQuark domain, int code,
                   const std::string &text);
 void post_state(GstVdoNinjaSrc *self, GstVdoNinjaState before, GstVdoNinjaState state);
+void post_progress(GstVdoNinjaSrc *self, GstProgressType type, GstVdoNinjaState state);
 // Takes `details`, which may be NULL.
 void post_peer(GstVdoNinjaSrc *self, const std::string &stream_id, const char *news,
                GstStructure *details);

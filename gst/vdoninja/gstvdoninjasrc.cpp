@@ -80,18 +80,53 @@ bool check_installed(GstVdoNinjaSrc *self) {
   return true;
 }
 
+GstProgressType progress_type(GstVdoNinjaState before, GstVdoNinjaState state) {
+  switch (state) {
+  case GST_VDONINJA_STATE_PLAYING:
+    return GST_PROGRESS_TYPE_COMPLETE;
+  case GST_VDONINJA_STATE_FAILED:
+    return GST_PROGRESS_TYPE_ERROR;
+  case GST_VDONINJA_STATE_DISCONNECTED:
+    return before == GST_VDONINJA_STATE_PLAYING ? GST_PROGRESS_TYPE_COMPLETE
+                                                : GST_PROGRESS_TYPE_CANCELED;
+  default:
+    return before == GST_VDONINJA_STATE_PLAYING ? GST_PROGRESS_TYPE_START
+                                                : GST_PROGRESS_TYPE_CONTINUE;
+  }
+}
+
 void set_state(GstVdoNinjaSrc *self, vdn::ViewerState state) {
   auto value = static_cast<GstVdoNinjaState>(state);
   GstVdoNinjaState before;
+  bool tells_progress;
   {
     Lock lock(self->impl->mutex);
     before = std::exchange(self->impl->state, value);
+    tells_progress = self->impl->tells_progress;
   }
   if (before == value)
     return;
   GST_DEBUG_OBJECT(self, "state %d -> %d", before, value);
   g_object_notify(G_OBJECT(self), "state");
   vdn::post_state(self, before, value);
+  if (tells_progress)
+    vdn::post_progress(self, progress_type(before, value), value);
+}
+
+void play(GstVdoNinjaSrc *self) {
+  std::shared_ptr<vdn::Receiver> receiver;
+  GstVdoNinjaState state;
+  bool first;
+  {
+    Lock lock(self->impl->mutex);
+    receiver = self->impl->receiver;
+    state = self->impl->state;
+    first = !std::exchange(self->impl->tells_progress, true);
+  }
+  if (first)
+    vdn::post_progress(self, GST_PROGRESS_TYPE_START, state);
+  if (receiver)
+    receiver->play();
 }
 
 vdn::ReceiverCallbacks receiver_callbacks(GstVdoNinjaSrc *self) {
@@ -149,6 +184,8 @@ void stop(GstVdoNinjaSrc *self) {
   if (receiver)
     receiver->close();
   set_state(self, vdn::ViewerState::kDisconnected);
+  Lock lock(self->impl->mutex);
+  self->impl->tells_progress = false;
 }
 
 } // namespace
@@ -182,8 +219,7 @@ static GstStateChangeReturn gst_vdoninja_src_change_state(GstElement *element,
     return result;
   }
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
-    if (auto receiver = vdn::current_receiver(self))
-      receiver->play();
+    play(self);
   } else if (GST_STATE_TRANSITION_NEXT(transition) == GST_STATE_PAUSED) {
     result = GST_STATE_CHANGE_NO_PREROLL;
   }

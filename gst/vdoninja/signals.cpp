@@ -72,19 +72,9 @@ void post_state(GstVdoNinjaSrc *self, GstVdoNinjaState before, GstVdoNinjaState 
                         "new", G_TYPE_STRING, nick(state), nullptr);
   gst_element_post_message(GST_ELEMENT(self),
                            gst_message_new_element(GST_OBJECT(self), s));
-  GstProgressType type = GST_PROGRESS_TYPE_CONTINUE;
-  if (state == GST_VDONINJA_STATE_CONNECTING && before == GST_VDONINJA_STATE_DISCONNECTED)
-    type = GST_PROGRESS_TYPE_START;
-  else if (state == GST_VDONINJA_STATE_PLAYING)
-    type = GST_PROGRESS_TYPE_COMPLETE;
-  else if (state == GST_VDONINJA_STATE_RECONNECTING &&
-           before == GST_VDONINJA_STATE_PLAYING)
-    type = GST_PROGRESS_TYPE_START;
-  else if (state == GST_VDONINJA_STATE_FAILED)
-    type = GST_PROGRESS_TYPE_ERROR;
-  else if (state == GST_VDONINJA_STATE_DISCONNECTED)
-    type = before == GST_VDONINJA_STATE_PLAYING ? GST_PROGRESS_TYPE_COMPLETE
-                                                : GST_PROGRESS_TYPE_CANCELED;
+}
+
+void post_progress(GstVdoNinjaSrc *self, GstProgressType type, GstVdoNinjaState state) {
   gst_element_post_message(
       GST_ELEMENT(self),
       gst_message_new_progress(GST_OBJECT(self), type, "connect", sentence(state)));

@@ -113,6 +113,22 @@ GST_START_TEST(test_vdoninjasrc_opens_the_socket_in_paused_and_asks_in_playing) 
 }
 GST_END_TEST
 
+// gst-launch-1.0 stays in PAUSED as long as a progress is open.
+GST_START_TEST(test_vdoninjasrc_tells_no_progress_before_playing) {
+  Server server;
+  Player player(server.launch());
+  gst_element_set_state(player.pipeline(), GST_STATE_PAUSED);
+  player.expect("waiting",
+                [](const Player::State &state) { return state.saw_state("waiting"); });
+  fail_unless(player.state().progress.empty());
+  player.play();
+  player.expect("progress",
+                [](const Player::State &state) { return !state.progress.empty(); });
+  const std::string first = player.state().progress[0];
+  fail_unless_equals_string(first.c_str(), "Waiting for the publisher");
+}
+GST_END_TEST
+
 GST_START_TEST(test_vdoninjasrc_restarts_many_times) {
   Server server;
   Player player(server.launch());
@@ -175,6 +191,7 @@ static Suite *vdoninjasrc_suite() {
   tcase_add_test(tc, test_vdoninjasrc_takes_lists_and_null_strings);
   tcase_add_test(tc, test_vdoninjasrc_is_live_and_never_prerolls);
   tcase_add_test(tc, test_vdoninjasrc_opens_the_socket_in_paused_and_asks_in_playing);
+  tcase_add_test(tc, test_vdoninjasrc_tells_no_progress_before_playing);
   tcase_add_test(tc, test_vdoninjasrc_restarts_many_times);
   tcase_add_test(tc, test_vdoninjasrc_stops_at_random_moments_without_waiting);
   tcase_add_test(tc, test_vdoninjasrc_tells_when_nobody_answers);
