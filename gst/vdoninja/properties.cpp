@@ -28,6 +28,7 @@ enum {
   PROP_VIDEO_CODECS,
   PROP_VIDEO_DECODER,
   PROP_OUTPUT_FORMAT,
+  PROP_CONCEAL_ERRORS,
   PROP_ENABLE_VIDEO,
   PROP_ENABLE_AUDIO,
   PROP_VIDEO_BITRATE,
@@ -134,6 +135,9 @@ bool store(Settings &settings, guint id, const GValue *value) {
   case PROP_OUTPUT_FORMAT:
     settings.output_format = static_cast<FormChoice>(g_value_get_enum(value));
     break;
+  case PROP_CONCEAL_ERRORS:
+    settings.conceal_errors = g_value_get_boolean(value);
+    break;
   case PROP_ENABLE_VIDEO:
     settings.enable_video = g_value_get_boolean(value);
     break;
@@ -206,6 +210,9 @@ void load(const Settings &settings, guint id, GValue *value) {
     break;
   case PROP_OUTPUT_FORMAT:
     g_value_set_enum(value, static_cast<int>(settings.output_format));
+    break;
+  case PROP_CONCEAL_ERRORS:
+    g_value_set_boolean(value, settings.conceal_errors);
     break;
   case PROP_ENABLE_VIDEO:
     g_value_set_boolean(value, settings.enable_video);
@@ -294,9 +301,9 @@ void install_number(GObjectClass *klass, guint id, const char *name, const char 
 }
 
 void install_flag(GObjectClass *klass, guint id, const char *name, const char *nick,
-                  const char *blurb) {
-  g_object_class_install_property(klass, id,
-                                  g_param_spec_boolean(name, nick, blurb, TRUE, kText));
+                  const char *blurb, gboolean initial) {
+  g_object_class_install_property(
+      klass, id, g_param_spec_boolean(name, nick, blurb, initial, kText));
 }
 
 void install_who_and_where(GObjectClass *klass) {
@@ -377,10 +384,13 @@ void install_media(GObjectClass *klass) {
   install_enum(klass, PROP_OUTPUT_FORMAT, "output-format", "Output format",
                "What the pads deliver; auto asks downstream, and prefers raw",
                GST_TYPE_VDONINJA_OUTPUT_FORMAT, GST_VDONINJA_OUTPUT_FORMAT_AUTO);
+  install_flag(klass, PROP_CONCEAL_ERRORS, "conceal-errors", "Conceal errors",
+               "After loss show damaged pictures instead of waiting for a keyframe",
+               FALSE);
   install_flag(klass, PROP_ENABLE_VIDEO, "enable-video", "Enable video",
-               "Whether publishers are asked for video");
+               "Whether publishers are asked for video", TRUE);
   install_flag(klass, PROP_ENABLE_AUDIO, "enable-audio", "Enable audio",
-               "Whether publishers are asked for audio");
+               "Whether publishers are asked for audio", TRUE);
   install_number(klass, PROP_VIDEO_BITRATE, "video-bitrate", "Video bitrate",
                  "Highest video bitrate that publishers are asked to send, in kbit/s, 0: "
                  "their own limit",

@@ -223,6 +223,7 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
         StrPtr(g_ascii_strdown(outputs.video_codecs.front().c_str(), -1)).get();
   outputs.video_decoder = settings.video_decoder;
   outputs.form = settings.output_format;
+  outputs.conceal_errors = settings.conceal_errors;
   outputs.video = settings.enable_video;
   outputs.audio = settings.enable_audio;
   outputs.latency = settings.latency;

@@ -52,6 +52,7 @@ struct Settings {
   std::vector<std::string> video_codecs;
   std::string video_decoder;
   FormChoice output_format = FormChoice::kAuto;
+  bool conceal_errors = false;
   bool enable_video = true;
   bool enable_audio = true;
   unsigned video_bitrate = 0;

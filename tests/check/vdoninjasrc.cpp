@@ -124,8 +124,8 @@ GST_START_TEST(test_vdoninjasrc_tells_no_progress_before_playing) {
   player.play();
   player.expect("progress",
                 [](const Player::State &state) { return !state.progress.empty(); });
-  const std::string first = player.state().progress[0];
-  fail_unless_equals_string(first.c_str(), "Waiting for the publisher");
+  const std::string told = player.state().progress[0];
+  fail_unless_equals_string(told.c_str(), "Waiting for the publisher");
 }
 GST_END_TEST
 

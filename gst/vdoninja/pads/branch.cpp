@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "branch.h"
 
-#include <atomic>
-#include <memory>
-
 namespace vdn {
 
 namespace {
 
 struct Guard {
   std::function<void(GstFlowReturn)> broken;
+  Counter received;
   std::atomic<bool> broke{false};
 
   GstFlowReturn check(GstFlowReturn flow) {
@@ -25,6 +23,7 @@ Guard *guard_of(GstPad *pad) {
 
 GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   Guard *guard = guard_of(pad);
+  guard->received->fetch_add(1, std::memory_order_relaxed);
   if (guard->broke) {
     gst_buffer_unref(buffer);
     return GST_FLOW_OK;
@@ -34,6 +33,7 @@ GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
 
 GstFlowReturn chain_list(GstPad *pad, GstObject *parent, GstBufferList *list) {
   Guard *guard = guard_of(pad);
+  guard->received->fetch_add(1, std::memory_order_relaxed);
   if (guard->broke) {
     gst_buffer_list_unref(list);
     return GST_FLOW_OK;
@@ -49,12 +49,47 @@ gboolean event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return TRUE;
 }
 
-void add_guard(GstPad *sink, std::function<void(GstFlowReturn)> broken) {
-  auto *guard = new Guard{std::move(broken)};
+void add_guard(GstPad *sink, std::function<void(GstFlowReturn)> broken,
+               Counter received) {
+  auto *guard = new Guard{std::move(broken), std::move(received)};
   gst_pad_set_chain_function_full(
       sink, chain, guard, [](gpointer data) { delete static_cast<Guard *>(data); });
   gst_pad_set_chain_list_function_full(sink, chain_list, nullptr, nullptr);
   gst_pad_set_event_function(sink, event);
+}
+
+// Some hardware decoders refuse colorimetry with unknown parts, or a pixel aspect ratio,
+// though they decode the stream: caps are offered once more without what only describes
+// the picture. https://github.com/raspberrypi/linux/issues/7560
+void simplify_caps(GstPad *decoder_sink, GstPadProbeInfo *info) {
+  GstCaps *caps = nullptr;
+  gst_event_parse_caps(gst_pad_probe_info_get_event(info), &caps);
+  if (gst_pad_query_accept_caps(decoder_sink, caps))
+    return;
+  CapsPtr simple(gst_caps_copy(caps));
+  for (const char *field : {"colorimetry", "chroma-site", "pixel-aspect-ratio"})
+    gst_structure_remove_field(gst_caps_get_structure(simple.get(), 0), field);
+  if (!gst_pad_query_accept_caps(decoder_sink, simple.get()))
+    return;
+  gst_event_unref(gst_pad_probe_info_get_event(info));
+  info->data = gst_event_new_caps(simple.get());
+}
+
+void watch_decoder(GstElement *decoder, Counter count) {
+  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, "sink"));
+  gst_pad_add_probe(
+      sink.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                   GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+      [](GstPad *pad, GstPadProbeInfo *info, gpointer data) {
+        if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
+          (*static_cast<Counter *>(data))->fetch_add(1, std::memory_order_relaxed);
+        else if (GST_EVENT_TYPE(gst_pad_probe_info_get_event(info)) == GST_EVENT_CAPS)
+          simplify_caps(pad, info);
+        return GST_PAD_PROBE_OK;
+      },
+      new Counter(std::move(count)),
+      [](gpointer data) { delete static_cast<Counter *>(data); });
 }
 
 void set_true_if_present(GstElement *element, const char *property) {
@@ -77,7 +112,8 @@ std::vector<ObjPtr<GstElement>> make_elements(const BranchRequest &request,
   const Codec &codec = *request.codec;
   auto depayloader = make(codec.depayloader);
   set_true_if_present(depayloader.get(), "request-keyframe");
-  set_true_if_present(depayloader.get(), "wait-for-keyframe");
+  if (!request.conceal_errors)
+    set_true_if_present(depayloader.get(), "wait-for-keyframe");
   elements.push_back(depayloader);
   if (codec.parser) {
     auto parser = make(codec.parser);
@@ -88,7 +124,7 @@ std::vector<ObjPtr<GstElement>> make_elements(const BranchRequest &request,
   }
   if (request.form == Form::kRaw) {
     auto made = make_decoder(codec, request.decoder, request.failed_decoders,
-                             request.decoder_setup, error);
+                             request.conceal_errors, request.decoder_setup, error);
     if (!made)
       return {};
     if (auto *factory = gst_element_get_factory(made.get()))
@@ -135,7 +171,9 @@ Branch make_branch(BranchRequest request, GError **error) {
   expose(bin.get(), elements.front().get(), "sink");
   expose(bin.get(), elements.back().get(), "src");
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
-  add_guard(sink.get(), std::move(request.broken));
+  add_guard(sink.get(), std::move(request.broken), branch.received);
+  if (request.form == Form::kRaw)
+    watch_decoder(elements.back().get(), branch.decoding);
   branch.bin = bin;
   return branch;
 }

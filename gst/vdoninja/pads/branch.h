@@ -4,7 +4,9 @@
 // webrtcbin is told that all is well: one flow error would end the whole session.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,15 +20,22 @@ struct BranchRequest {
   Form form = Form::kRaw;
   std::string decoder;                      // factory or bin description, empty: by rank
   std::vector<std::string> failed_decoders; // factory names
+  bool conceal_errors = false; // show damaged pictures instead of waiting for a keyframe
   std::function<void(GstElement *)> decoder_setup;
   // First flow that is neither OK nor FLUSHING; data is dropped from then on. Streaming
   // thread.
   std::function<void(GstFlowReturn)> broken;
 };
 
+using Counter = std::shared_ptr<std::atomic<guint64>>;
+
 struct Branch {
   ObjPtr<GstElement> bin; // pads "sink" and "src"
   std::string decoder;    // factory name, empty when nothing is decoded
+  // Buffers that went in, and that the decoder was given. Relaxed: only their growth
+  // counts.
+  Counter received = std::make_shared<std::atomic<guint64>>(0);
+  Counter decoding = std::make_shared<std::atomic<guint64>>(0);
 };
 
 // Thread: any. `bin` is NULL and `error` set when it cannot be built.

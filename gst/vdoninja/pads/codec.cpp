@@ -21,10 +21,10 @@ void set_if_present(GstElement *element, const char *property, const char *value
 
 // For live pictures: never a frame of delay, never an error for a bad packet, and a
 // request for a keyframe where the picture is broken.
-void configure(GstElement *decoder) {
+void configure(GstElement *decoder, bool conceal_errors) {
   set_if_present(decoder, "thread-type", "slice");
   set_if_present(decoder, "max-errors", "-1");
-  set_if_present(decoder, "output-corrupt", "false");
+  set_if_present(decoder, "output-corrupt", conceal_errors ? "true" : "false");
   set_if_present(decoder, "automatic-request-sync-points", "true");
   set_if_present(decoder, "use-inband-fec", "true");
   set_if_present(decoder, "plc", "true");
@@ -108,10 +108,11 @@ bool can_deliver(const Codec &codec, Form form, std::string *missing) {
 
 ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
                                 const std::vector<std::string> &failed,
+                                bool conceal_errors,
                                 const std::function<void(GstElement *)> &setup,
                                 GError **error) {
   auto attempt = [&](ObjPtr<GstElement> decoder) {
-    configure(decoder.get());
+    configure(decoder.get(), conceal_errors);
     if (setup)
       setup(decoder.get());
     return starts(decoder.get()) ? decoder : ObjPtr<GstElement>();

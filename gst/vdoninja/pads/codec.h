@@ -38,6 +38,7 @@ bool can_deliver(const Codec &codec, Form form, std::string *missing);
 // candidate before it starts. NULL and `error` when none does.
 ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
                                 const std::vector<std::string> &failed,
+                                bool conceal_errors,
                                 const std::function<void(GstElement *)> &setup,
                                 GError **error);
 

@@ -9,7 +9,7 @@
 namespace vdn {
 
 struct Outputs::Output {
-  explicit Output(Loop &loop) : keyframe_timer(loop) {}
+  explicit Output(Loop &loop) : watch_timer(loop) {}
 
   GstVdoNinjaSrcPad *src_pad() const { return GST_VDONINJA_SRC_PAD(pad.get()); }
   // Drops what arrives, instead of blocking or failing.
@@ -41,8 +41,12 @@ struct Outputs::Output {
   CapsPtr peer_caps;               // what downstream answered, NULL while unlinked
   std::vector<std::string> failed_decoders;
   bool given_up = false; // downstream refused; try again when it is linked anew
-  guint64 buffers_before = 0;
-  Timer keyframe_timer;
+  // What the watch saw last, and for how long data came in without a picture.
+  guint64 delivered = 0, received = 0, decoding = 0;
+  unsigned stalled_ms = 0;
+  unsigned next_request_ms = 0;
+  bool produced = false; // by this branch
+  Timer watch_timer;
 };
 
 } // namespace vdn

@@ -12,8 +12,9 @@ namespace vdn {
 
 namespace {
 
-constexpr unsigned kFirstKeyframeRetryMs = 500;
-constexpr unsigned kLastKeyframeRetryMs = 2000;
+constexpr unsigned kWatchMs = 500;
+constexpr unsigned kLongestRequestGapMs = 2000;
+constexpr unsigned kDecoderStalledMs = 3000;
 
 } // namespace
 
@@ -174,6 +175,7 @@ void Outputs::connect_source(Output &output) {
   if (output.kind == MediaKind::kVideo)
     request.decoder = config_.video_decoder;
   request.failed_decoders = output.failed_decoders;
+  request.conceal_errors = config_.conceal_errors;
   request.decoder_setup = callbacks_.decoder_setup;
   unsigned output_id = output.id, branch_id = next_id_++;
   request.broken = [this, output_id, branch_id](GstFlowReturn flow) {
@@ -205,27 +207,60 @@ void Outputs::connect_source(Output &output) {
   bool missed = output.drop_probe != 0;
   output.let_flow();
   gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
-  output.buffers_before = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  output.delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  output.received = output.decoding = 0;
+  output.stalled_ms = 0;
+  output.next_request_ms = kWatchMs;
+  output.produced = false;
   if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
     return;
   if (missed)
     request_keyframe(output.source.pad.get());
-  watch_for_picture(output, kFirstKeyframeRetryMs);
+  output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
 }
 
-// Repeats the request for a keyframe until a picture comes: a single PLI may be lost.
-void Outputs::watch_for_picture(Output &output, unsigned delay) {
-  output.keyframe_timer.start(delay, [this, &output, delay] {
-    if (!output.branch.bin ||
-        gst_vdoninja_src_pad_get_buffers(output.src_pad()) > output.buffers_before)
+// Data comes in and no picture out: asks for a keyframe, again and again since a PLI may
+// be lost, and gives a decoder up that takes data and delivers nothing.
+void Outputs::watch(Output &output) {
+  guint64 delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  bool came =
+      *output.branch.received > std::exchange(output.received, *output.branch.received);
+  bool decoding =
+      *output.branch.decoding > std::exchange(output.decoding, *output.branch.decoding);
+  if (delivered != std::exchange(output.delivered, delivered)) {
+    output.produced = true;
+    output.stalled_ms = 0;
+    output.next_request_ms = kWatchMs;
+  } else if (came) {
+    output.stalled_ms += kWatchMs;
+    if (output.stalled_ms >= output.next_request_ms) {
+      request_keyframe(output.source.pad.get());
+      output.next_request_ms += std::min(output.next_request_ms, kLongestRequestGapMs);
+    }
+    if (decoding && output.stalled_ms >= kDecoderStalledMs) {
+      GST_WARNING_OBJECT(output.pad.get(), "%s delivers nothing for %u ms",
+                         output.branch.decoder.c_str(), output.stalled_ms);
+      retry_decoder(output);
       return;
-    request_keyframe(output.source.pad.get());
-    watch_for_picture(output, std::min(2 * delay, kLastKeyframeRetryMs));
-  });
+    }
+  }
+  output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+}
+
+// A decoder that worked is made anew, since some cannot follow a change of resolution;
+// one that never delivered makes way for the next, as long as there is one.
+void Outputs::retry_decoder(Output &output) {
+  std::string decoder = output.branch.decoder;
+  bool produced = output.produced ||
+                  gst_vdoninja_src_pad_get_buffers(output.src_pad()) != output.delivered;
+  drop_branch(output);
+  if (!produced && config_.video_decoder.empty())
+    output.failed_decoders.push_back(decoder);
+  refresh(output);
 }
 
 void Outputs::drop_branch(Output &output) {
-  output.keyframe_timer.stop();
+  output.watch_timer.stop();
   if (!output.branch.bin)
     return;
   GstElement *bin = output.branch.bin.get();
@@ -256,19 +291,16 @@ void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowRetur
     GstFlowReturn downstream = gst_vdoninja_src_pad_get_flow(output->src_pad());
     GST_INFO_OBJECT(output->pad.get(), "branch stopped: %s, downstream said %s",
                     gst_flow_get_name(flow), gst_flow_get_name(downstream));
-    std::string decoder = output->branch.decoder;
-    drop_branch(*output);
-    if (flow == GST_FLOW_NOT_LINKED) {
-      refresh(*output);
-    } else if (flow == GST_FLOW_EOS) {
-      output->given_up = true; // downstream has all it wants
-    } else if (downstream == GST_FLOW_OK && !decoder.empty()) {
-      output->failed_decoders.push_back(decoder);
-      refresh(*output);
-    } else {
-      output->given_up = true;
-      report_refused(*output, flow);
+    bool ours = downstream == GST_FLOW_OK && !output->branch.decoder.empty();
+    if (flow != GST_FLOW_NOT_LINKED && flow != GST_FLOW_EOS && ours) {
+      retry_decoder(*output);
+      return;
     }
+    drop_branch(*output);
+    output->given_up = flow != GST_FLOW_NOT_LINKED;
+    refresh(*output);
+    if (output->given_up && flow != GST_FLOW_EOS) // EOS: downstream has all it wants
+      report_refused(*output, flow);
     return;
   }
 }
@@ -333,7 +365,7 @@ bool Outputs::is_linked(const std::string &stream_id) const {
 
 void Outputs::finish() {
   for (auto &output : outputs_) {
-    output->keyframe_timer.stop();
+    output->watch_timer.stop();
     gst_element_call_async(
         element_,
         [](GstElement *, gpointer pad) {

@@ -21,6 +21,7 @@ enum class FormChoice { kAuto, kRaw, kEncoded, kRtp };
 struct OutputConfig {
   std::vector<std::string> video_codecs; // upper case, in order; empty: ours
   std::string video_decoder;
+  bool conceal_errors = false;
   FormChoice form = FormChoice::kAuto;
   bool video = true;
   bool audio = true;
@@ -97,7 +98,8 @@ private:
   void disconnect_source(Output &output);
   void drop_branch(Output &output);
   void branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow);
-  void watch_for_picture(Output &output, unsigned delay);
+  void watch(Output &output);
+  void retry_decoder(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);
   void report_no_codec(const MediaLine &line, Output &output);
   void report_refused(Output &output, GstFlowReturn flow);
