@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "branch.h"
 
+#include "h264-picture.h"
+
 namespace vdn {
 
 namespace {
@@ -8,6 +10,7 @@ namespace {
 struct Guard {
   std::function<void(GstFlowReturn)> broken;
   Counter received;
+  std::unique_ptr<H264Picture> picture; // H.264 that is depayloaded here
   std::atomic<bool> broke{false};
 
   GstFlowReturn check(GstFlowReturn flow) {
@@ -28,17 +31,16 @@ GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
     gst_buffer_unref(buffer);
     return GST_FLOW_OK;
   }
+  if (guard->picture)
+    buffer = guard->picture->pass(buffer);
   return guard->check(gst_proxy_pad_chain_default(pad, parent, buffer));
 }
 
 GstFlowReturn chain_list(GstPad *pad, GstObject *parent, GstBufferList *list) {
-  Guard *guard = guard_of(pad);
-  guard->received->fetch_add(1, std::memory_order_relaxed);
-  if (guard->broke) {
-    gst_buffer_list_unref(list);
-    return GST_FLOW_OK;
-  }
-  return guard->check(gst_proxy_pad_chain_list_default(pad, parent, list));
+  for (guint i = 0; i < gst_buffer_list_length(list); i++)
+    chain(pad, parent, gst_buffer_ref(gst_buffer_list_get(list, i)));
+  gst_buffer_list_unref(list);
+  return GST_FLOW_OK;
 }
 
 // The end of one session is not the end of the stream.
@@ -49,12 +51,13 @@ gboolean event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return TRUE;
 }
 
-void add_guard(GstPad *sink, std::function<void(GstFlowReturn)> broken,
-               Counter received) {
-  auto *guard = new Guard{std::move(broken), std::move(received)};
+void add_guard(GstPad *sink, BranchRequest &request, Counter received) {
+  auto *guard = new Guard{std::move(request.broken), std::move(received)};
+  if (request.form != Form::kRtp && !g_strcmp0(request.codec->encoding, "H264"))
+    guard->picture = std::make_unique<H264Picture>();
   gst_pad_set_chain_function_full(
       sink, chain, guard, [](gpointer data) { delete static_cast<Guard *>(data); });
-  gst_pad_set_chain_list_function_full(sink, chain_list, nullptr, nullptr);
+  gst_pad_set_chain_list_function(sink, chain_list);
   gst_pad_set_event_function(sink, event);
 }
 
@@ -171,7 +174,7 @@ Branch make_branch(BranchRequest request, GError **error) {
   expose(bin.get(), elements.front().get(), "sink");
   expose(bin.get(), elements.back().get(), "src");
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
-  add_guard(sink.get(), std::move(request.broken), branch.received);
+  add_guard(sink.get(), request, branch.received);
   if (request.form == Form::kRaw)
     watch_decoder(elements.back().get(), branch.decoding);
   branch.bin = bin;

@@ -21,9 +21,14 @@ struct Impl {
   guint group_id = 0;
   bool started = false; // streaming thread
   vdn::Mutex mutex;
+  std::atomic<bool> news{false}; // collection or tags changed since the last buffer
+  vdn::ObjPtr<GstStreamCollection> collection GUARDED_BY(mutex);
   std::string stream_id GUARDED_BY(mutex), label GUARDED_BY(mutex), mid GUARDED_BY(mutex),
       codec GUARDED_BY(mutex);
 };
+
+constexpr const char *kTagStreamId = "vdoninja-stream-id";
+constexpr const char *kTagMid = "vdoninja-mid";
 
 enum { PROP_0, PROP_STREAM_ID, PROP_LABEL, PROP_MID, PROP_CODEC, N_PROPS };
 GParamSpec *props[N_PROPS];
@@ -46,12 +51,37 @@ static GstBuffer *mark(Impl *impl, GstBuffer *buffer) {
   return buffer;
 }
 
+// Thread: streaming, after caps and segment. Serialised events cannot be pushed by others
+// without waiting for a buffer.
+static void push_news(GstPad *pad, Impl *impl) {
+  if (!impl->news.exchange(false))
+    return;
+  vdn::ObjPtr<GstStreamCollection> collection;
+  GstTagList *tags = gst_tag_list_new_empty();
+  {
+    Lock lock(impl->mutex);
+    collection = impl->collection;
+    const std::string &title = impl->label.empty() ? impl->stream_id : impl->label;
+    auto add = [&](const char *tag, const std::string &text) {
+      if (!text.empty())
+        gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, tag, text.c_str(), nullptr);
+    };
+    add(GST_TAG_TITLE, title);
+    add(kTagStreamId, impl->stream_id);
+    add(kTagMid, impl->mid);
+  }
+  if (collection)
+    gst_pad_push_event(pad, gst_event_new_stream_collection(collection.get()));
+  gst_pad_push_event(pad, gst_event_new_tag(tags));
+}
+
 static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffer) {
   Impl *impl = GST_VDONINJA_SRC_PAD(parent)->impl;
   if (impl->finished) {
     gst_buffer_unref(buffer);
     return GST_FLOW_EOS;
   }
+  push_news(GST_PAD(parent), impl);
   GstFlowReturn flow = gst_proxy_pad_chain_default(internal, parent, mark(impl, buffer));
   impl->flow = flow;
   if (flow == GST_FLOW_OK)
@@ -73,6 +103,7 @@ static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
     GST_BUFFER_FLAG_SET(first, GST_BUFFER_FLAG_DISCONT);
     impl->discont = false;
   }
+  push_news(GST_PAD(parent), impl);
   GstFlowReturn flow = gst_proxy_pad_chain_list_default(internal, parent, list);
   impl->flow = flow;
   if (flow == GST_FLOW_OK)
@@ -147,6 +178,20 @@ void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), target);
 }
 
+void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
+                                         GstStreamCollection *collection) {
+  {
+    Lock lock(pad->impl->mutex);
+    pad->impl->collection = vdn::ObjPtr<GstStreamCollection>::ref(collection);
+  }
+  pad->impl->news = true;
+}
+
+GstStream *gst_vdoninja_src_pad_make_stream(GstVdoNinjaSrcPad *pad, GstStreamType type) {
+  return gst_stream_new(pad->impl->event_stream_id.c_str(), nullptr, type,
+                        GST_STREAM_FLAG_NONE);
+}
+
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency) {
   pad->impl->latency = latency;
 }
@@ -179,6 +224,7 @@ void gst_vdoninja_src_pad_describe(GstVdoNinjaSrcPad *pad, const gchar *vdo_stre
         continue;
       *fields[i] = values[i];
     }
+    pad->impl->news = true;
     g_object_notify_by_pspec(G_OBJECT(pad), props[i]);
   }
 }
@@ -221,6 +267,10 @@ static void gst_vdoninja_src_pad_class_init(GstVdoNinjaSrcPadClass *klass) {
   auto *object_class = G_OBJECT_CLASS(klass);
   object_class->get_property = gst_vdoninja_src_pad_get_property;
   object_class->finalize = gst_vdoninja_src_pad_finalize;
+  gst_tag_register_static(kTagStreamId, GST_TAG_FLAG_META, G_TYPE_STRING, "stream id",
+                          "VDO.Ninja stream id of the publisher", nullptr);
+  gst_tag_register_static(kTagMid, GST_TAG_FLAG_META, G_TYPE_STRING, "media id",
+                          "media id (mid) in the publisher's offer", nullptr);
   auto flags = static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   props[PROP_STREAM_ID] = g_param_spec_string(
       "stream-id", "Stream id", "VDO.Ninja stream id of the publisher", nullptr, flags);

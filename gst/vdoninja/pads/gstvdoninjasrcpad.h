@@ -16,6 +16,11 @@ GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
                                  const gchar *stream_id, guint group_id);
 // Puts `target` behind the pad; NULL: nothing. The next buffer is marked DISCONT.
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target);
+// The streams of the element, told downstream before the next buffer.
+void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
+                                         GstStreamCollection *collection);
+// The stream of this pad, for a collection (transfer full).
+GstStream *gst_vdoninja_src_pad_make_stream(GstVdoNinjaSrcPad *pad, GstStreamType type);
 // What is answered to a LATENCY query while nothing is behind the pad.
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
 // Buffers that went downstream since the pad exists.

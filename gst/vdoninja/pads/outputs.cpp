@@ -93,6 +93,22 @@ void Outputs::expose(Output &output) {
   gst_element_add_pad(element_, output.pad.get());
 }
 
+// One collection for all pads, so that decodebin3 and playbin3 see what there is.
+void Outputs::announce_streams() {
+  auto collection =
+      ObjPtr<GstStreamCollection>::adopt(gst_stream_collection_new("vdoninja"));
+  for (auto &output : outputs_)
+    gst_stream_collection_add_stream(
+        collection.get(), gst_vdoninja_src_pad_make_stream(
+                              output->src_pad(), output->kind == MediaKind::kVideo
+                                                     ? GST_STREAM_TYPE_VIDEO
+                                                     : GST_STREAM_TYPE_AUDIO));
+  for (auto &output : outputs_)
+    gst_vdoninja_src_pad_set_collection(output->src_pad(), collection.get());
+  gst_element_post_message(element_, gst_message_new_stream_collection(
+                                         GST_OBJECT(element_), collection.get()));
+}
+
 std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
                                                const std::string &label,
                                                const Offer &offer) {
@@ -123,8 +139,10 @@ std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
     if (!format)
       report_no_codec(line, *output);
   }
-  if (added)
+  if (added) {
+    announce_streams();
     gst_element_no_more_pads(element_);
+  }
   return formats;
 }
 

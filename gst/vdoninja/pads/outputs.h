@@ -91,6 +91,7 @@ private:
   Output *find_or_add(const std::string &stream_id, MediaKind kind, unsigned ordinal,
                       bool *added);
   void expose(Output &output);
+  void announce_streams();
   std::vector<std::string> acceptable(Output &output);
   void probe_peer(Output &output);
   void refresh(Output &output);
