@@ -120,7 +120,7 @@ void play(GstVdoNinjaSrc *self) {
   {
     Lock lock(self->impl->mutex);
     receiver = self->impl->receiver;
-    state = self->impl->state;
+    state = std::max(self->impl->state, GST_VDONINJA_STATE_CONNECTING);
     first = !std::exchange(self->impl->tells_progress, true);
   }
   if (first)
