@@ -205,6 +205,9 @@ bool settle_fingerprint(SdpText *text, std::string *fingerprint, GError **error)
   }
   text->session.remove_attribute("fingerprint");
   for (SdpSection &media : text->media) {
+    const auto own = media.values("fingerprint");
+    if (own.size() == 1 && own[0] == *fingerprint)
+      continue;
     media.remove_attribute("fingerprint");
     media.lines.push_back("a=fingerprint:" + *fingerprint);
   }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Offers, what is chosen from them, and answers made of them.
+#include "offer.h"
+
+#include <gst/sdp/gstsdpmessage.h>
+
+using namespace vdn;
+
+extern "C" int LLVMFuzzerInitialize(int *argc, char ***argv) {
+  gst_init(argc, argv);
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char *>(data), size);
+  GError *raw = nullptr;
+  auto offer = read_offer(text, &raw);
+  const ErrorPtr error(raw);
+  g_assert(offer.has_value() == (raw == nullptr));
+  finish_answer(text, Offer(), {8000, true});
+  if (!offer)
+    return 0;
+  std::string why;
+  g_assert(continues(*offer, *offer, &why));
+  for (const MediaLine &line : offer->media)
+    if (const Format *format = choose_format(line, {"H264", "VP8", "VP9", "OPUS"}))
+      codec_preferences(line, *format);
+  finish_answer(offer->sdp, *offer, {8000, true});
+  // What is clean stays as it is, and GStreamer sees the same lines.
+  const auto again = read_offer(offer->sdp, nullptr);
+  g_assert(again && again->sdp == offer->sdp);
+  GstSDPMessage *sdp = nullptr;
+  g_assert(gst_sdp_message_new_from_text(offer->sdp.c_str(), &sdp) == GST_SDP_OK);
+  g_assert(gst_sdp_message_medias_len(sdp) == offer->mids.size());
+  gst_sdp_message_free(sdp);
+  for (unsigned i = 0; i < offer->mids.size(); i++)
+    decline(&*offer, i);
+  g_assert(read_offer(offer->sdp, nullptr));
+  return 0;
+}
