@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Installs the Debian packages that are missing, and nothing when none is.
+#
+#   scripts/install-deps.sh          what building and the demo need
+#   scripts/install-deps.sh tests    and what the tests need as well
+#
+# For Debian 12 and 13 and Raspberry Pi OS; elsewhere it says what is wanted and goes on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=(
+  g++ meson ninja-build pkgconf
+  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
+  libsoup-3.0-dev libjson-glib-dev libssl-dev libyuv-dev
+  gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-nice
+  python3 python3-numpy python3-pil
+  ca-certificates glib-networking
+)
+tests=(
+  libopencv-dev python3-opencv opencv-data python3-gi python3-pytest python3-venv
+  python3-redis redis-server libglib2.0-dev openssl iproute2 procps
+  chromium shellcheck clang-format codespell reuse git
+)
+
+# Node may come from elsewhere, and brings npm then.
+command -v node >/dev/null || tests+=(nodejs)
+command -v npm >/dev/null || tests+=(npm)
+
+case ${1-build} in
+build) wanted=("${build[@]}") ;;
+tests) wanted=("${build[@]}" "${tests[@]}") ;;
+*)
+  echo "usage: $0 [build|tests]" >&2
+  exit 2
+  ;;
+esac
+
+# Chromium is driven by playwright-core, at the version of the lock file.
+install_npm() {
+  [[ ${1-} == tests && -f tests/browser/package-lock.json ]] || return 0
+  if [[ tests/browser/node_modules/.package-lock.json -ot tests/browser/package-lock.json ]]; then
+    echo "Installing from npm, into tests/browser/node_modules: playwright-core"
+    npm ci --prefix tests/browser --no-audit --no-fund
+    touch tests/browser/node_modules/.package-lock.json
+  fi
+}
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "This is not Debian. These Debian packages, or what they are called here, are" \
+    "needed: ${wanted[*]}"
+  install_npm "$@"
+  exit 0
+fi
+
+installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
+  sed -n 's/^installed //p' | sort -u || true)
+mapfile -t missing < <(
+  comm -23 <(printf '%s\n' "${wanted[@]}" | sort -u) <(printf '%s\n' "$installed"))
+
+if [[ ${#missing[@]} -gt 0 ]]; then
+  as_root=()
+  if [[ $(id -u) != 0 ]]; then
+    if ! command -v sudo >/dev/null; then
+      echo "There is no sudo here. As root: apt install ${missing[*]}" >&2
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  echo "Installing with apt: ${missing[*]}"
+  "${as_root[@]}" apt-get update
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y --no-install-recommends "${missing[@]}"
+fi
+install_npm "$@"
