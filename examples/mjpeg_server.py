@@ -49,6 +49,7 @@ PAGE = """<!doctype html>
   <div><span class="key">age</span><b id="age">-</b></div>
   <div><span class="key">frame</span><b id="number">-</b></div>
   <div><span class="key">viewers</span><b id="viewers">-</b></div>
+  <div id="notes"></div>
 </footer>
 <script>
   const at = id => document.getElementById(id);
@@ -64,6 +65,11 @@ PAGE = """<!doctype html>
       at('age').textContent = s.age_ms === null ? '-' : `${s.age_ms.toFixed(1)} ms`;
       at('number').textContent = s.number;
       at('viewers').textContent = s.viewers;
+      at('notes').replaceChildren(...Object.entries(s.notes).flatMap(([name, value]) => {
+        const key = document.createElement('span'), text = document.createElement('b');
+        key.className = 'key', key.textContent = name, text.textContent = value + ' ';
+        return [key, text];
+      }));
     } catch { at('dot').className = ''; }
     setTimeout(look, 500);
   }
@@ -92,6 +98,7 @@ class Hub:
 
     def __init__(self, title: str) -> None:
         self.title, self.viewers = title, 0
+        self.notes: dict = {}  # name: text, shown on the page beside the rest
         self._changed = threading.Condition()
         self._picture: Optional[Picture] = None
         self._times: collections.deque = collections.deque(maxlen=60)
@@ -127,7 +134,7 @@ class Hub:
             times = [t for t in self._times if t > time.monotonic() - 2]
             frame = self._picture.frame if self._picture else None
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
-        return {"fps": rate, "viewers": self.viewers,
+        return {"fps": rate, "viewers": self.viewers, "notes": self.notes,
                 "number": frame.number if frame else 0,
                 "width": frame.width if frame else 0,
                 "height": frame.height if frame else 0,
