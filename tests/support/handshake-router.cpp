@@ -4,7 +4,7 @@
 namespace vdn {
 
 static void push(Deliveries *out, ClientId from, ClientId to, JsonObject *message) {
-  out->push_back({from, to, object_text(message)});
+  out->push_back({from, to, to_json(message)});
 }
 
 static void push_alert(Deliveries *out, ClientId to, const char *text) {

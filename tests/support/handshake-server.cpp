@@ -67,7 +67,7 @@ void HandshakeServer::send_binary(ClientId client, std::string data) {
 
 void HandshakeServer::alert(ClientId client, std::string_view text) {
   send_text(client,
-            object_text(make_object({{"request", "alert"}, {"message", text}}).get()));
+            to_json(make_object({{"request", "alert"}, {"message", text}}).get()));
 }
 
 static void cut(SoupWebsocketConnection *connection) {

@@ -4,16 +4,13 @@
 namespace vdn {
 
 JsonObjectPtr parse_object(std::string_view text) {
-  auto parser = ObjPtr<JsonParser>::adopt(json_parser_new_immutable());
-  if (!json_parser_load_from_data(parser.get(), text.data(), text.size(), nullptr))
+  const JsonNodePtr root = parse_json(text);
+  if (!root || !JSON_NODE_HOLDS_OBJECT(root.get()))
     return nullptr;
-  JsonNode *root = json_parser_get_root(parser.get());
-  if (!root || !JSON_NODE_HOLDS_OBJECT(root))
-    return nullptr;
-  // Sealed by the immutable parser: callers who change it work on this shallow copy.
+  // What a parser gives may be sealed: callers who change it work on this shallow copy.
   JsonObjectPtr copy(json_object_new());
   json_object_foreach_member(
-      json_node_get_object(root),
+      json_node_get_object(root.get()),
       [](JsonObject *, const gchar *name, JsonNode *value, gpointer to) {
         json_object_set_member(static_cast<JsonObject *>(to), name,
                                json_node_copy(value));
@@ -31,12 +28,6 @@ std::string string_member(JsonObject *object, const char *name) {
   if (json_node_get_value_type(node) == G_TYPE_INT64)
     return std::to_string(json_node_get_int(node));
   return {};
-}
-
-std::string object_text(JsonObject *object) {
-  JsonNodePtr node(json_node_new(JSON_NODE_OBJECT));
-  json_node_set_object(node.get(), object);
-  return StrPtr(json_to_string(node.get(), FALSE)).get();
 }
 
 JsonObjectPtr make_object(std::initializer_list<StringMember> members) {

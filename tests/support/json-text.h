@@ -7,20 +7,14 @@
 #include <string_view>
 #include <utility>
 
-#include <json-glib/json-glib.h>
-
-#include "glib-ptr.h"
+#include "json.h"
 
 namespace vdn {
 
-using JsonNodePtr = std::unique_ptr<JsonNode, Releaser<json_node_unref>>;
-using JsonObjectPtr = std::unique_ptr<JsonObject, Releaser<json_object_unref>>;
-
-// NULL when `text` is not one JSON object.
+// A changeable object, NULL when `text` is not one JSON object.
 JsonObjectPtr parse_object(std::string_view text);
 // The member as text; a number is written out. Empty when absent or of another type.
 std::string string_member(JsonObject *object, const char *name);
-std::string object_text(JsonObject *object);
 
 using StringMember = std::pair<const char *, std::string_view>;
 JsonObjectPtr make_object(std::initializer_list<StringMember> members);
