@@ -281,8 +281,10 @@ bool PublisherSession::add_sender(const TrackPtr &track, GError **error) {
             if (const auto self = weak->lock())
               self->post([](PublisherSession &session) { session.negotiate(); });
           }));
+  // Not for audio: Chromium refuses an offer with retransmission there.
   g_object_set(transceiver.get(), "direction",
-               GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDONLY, "do-nack", TRUE, nullptr);
+               GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDONLY, "do-nack",
+               track->is_video(), nullptr);
   sender.pad = to;
   senders_.push_back(std::move(sender));
   return true;

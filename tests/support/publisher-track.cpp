@@ -37,7 +37,8 @@ static std::string encoder_line(const TrackConfig &config) {
   const std::string parse = " ! h264parse ! video/x-h264,stream-format=avc,alignment=au";
   switch (config.codec) {
   case Codec::kVp8:
-    return "vp8enc name=encoder deadline=1 cpu-used=8 threads=2 lag-in-frames=0 "
+    // One thread: libvpx spins while it waits for others, which starves a busy machine.
+    return "vp8enc name=encoder deadline=1 cpu-used=8 threads=1 lag-in-frames=0 "
            "end-usage=cbr keyframe-max-dist=" +
            distance + " target-bitrate=" + bps;
   case Codec::kVp9:
