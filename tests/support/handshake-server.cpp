@@ -231,10 +231,11 @@ void HandshakeServer::send(ClientId client, const std::string &text) {
       soup_websocket_connection_get_state(found->second.get()) !=
           SOUP_WEBSOCKET_STATE_OPEN)
     return;
+  // First: whoever has the message finds it in the records.
+  note(client, false, text);
   soup_websocket_connection_send_message(
       found->second.get(), SOUP_WEBSOCKET_DATA_TEXT,
       BytesPtr(g_bytes_new(text.data(), text.size())).get());
-  note(client, false, text);
 }
 
 void HandshakeServer::note(ClientId client, bool received, std::string_view text) {
