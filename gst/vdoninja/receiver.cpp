@@ -5,10 +5,21 @@
 
 namespace vdn {
 
+namespace {
+
+// The first DTLS element of a process makes an RSA key, which takes a second on small
+// machines: better while the server is being reached than after the offer has come.
+void make_dtls_key(GstElement *, gpointer) {
+  ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
+}
+
+} // namespace
+
 Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
                    GstVdoNinjaOnDisconnect policy, ReceiverCallbacks callbacks)
     : element_(element), policy_(policy), callbacks_(std::move(callbacks)),
       loop_("vdoninja") {
+  gst_element_call_async(element_, make_dtls_key, nullptr, nullptr);
   Outputs::Callbacks output_callbacks;
   output_callbacks.problem = [this](const GError *error, bool fatal) {
     callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, error->domain,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "session.h"
 
+#include <algorithm>
+
 #include <sys/random.h>
 
 GST_DEBUG_CATEGORY(vdoninja_session_debug);
@@ -13,6 +15,7 @@ namespace {
 constexpr unsigned kFirstBundleMs = 70;
 constexpr unsigned kBundleMs = 250;
 constexpr size_t kMaxQueuedOffers = 8;
+constexpr guint kFastStartPackets = 2;
 
 Iv fresh_iv() {
   Iv iv{};
@@ -82,6 +85,7 @@ bool Session::setup(GError **error) {
   gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "bundle-policy", "max-bundle");
   g_object_set(webrtc_.get(), "latency", config_.latency, nullptr);
   setup_ice();
+  fast_start();
 
   hook(webrtc_.get(), "on-new-transceiver", G_CALLBACK(on_new_transceiver));
   hook(webrtc_.get(), "pad-added", G_CALLBACK(on_pad_added));
@@ -139,6 +143,20 @@ void Session::setup_ice() {
     if (agent && g_object_class_find_property(G_OBJECT_GET_CLASS(agent.get()), "upnp"))
       g_object_set(agent.get(), "upnp", FALSE, nullptr);
   }
+}
+
+// A jitterbuffer holds the first packets back for the whole latency unless told that a few
+// in a row are enough.
+void Session::fast_start() {
+  auto rtpbin = ObjPtr<GstElement>::adopt(
+      gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
+  if (rtpbin)
+    g_signal_connect(rtpbin.get(), "new-jitterbuffer",
+                     G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
+                       g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
+                                    nullptr);
+                     }),
+                     nullptr);
 }
 
 void Session::hook(gpointer object, const char *signal, GCallback handler) {
@@ -426,11 +444,15 @@ void Session::flush_candidates() {
   first_bundle_ = false;
   if (local_candidates_.empty())
     return;
-  Envelope to = envelope();
   bool over_channel = channel_ready_ && config_.id;
-  if (over_channel)
-    to.me = nullptr;
-  send_signal(encode_candidates(to, local_candidates_, false), over_channel);
+  for (size_t at = 0; at < local_candidates_.size(); at += kCandidatesPerMessage) {
+    auto from = local_candidates_.begin() + at;
+    auto to = from + std::min(kCandidatesPerMessage, local_candidates_.size() - at);
+    Envelope where = envelope();
+    if (over_channel)
+      where.me = nullptr;
+    send_signal(encode_candidates(where, {from, to}, false), over_channel);
+  }
   local_candidates_.clear();
 }
 

@@ -23,6 +23,12 @@ constexpr unsigned kWatchMs = 1000;
 constexpr unsigned kPingAfter = 2;
 constexpr unsigned kDeadAfter = 6;
 constexpr unsigned kMuteDeadAfter = 20;
+// And on one who was seen elsewhere meanwhile.
+constexpr unsigned kReplacedAfter = 2;
+
+std::string ping_now() {
+  return encode_ping(g_get_real_time() / 1000);
+}
 
 } // namespace
 
@@ -73,9 +79,13 @@ void Stream::request() {
   retry_.start(delay, [this] { request(); });
 }
 
-void Stream::publisher_seen() {
+// Anybody can announce a stream, so a session that still delivers stays.
+void Stream::publisher_seen(const std::string &peer) {
   attempts_ = 0;
-  request();
+  if (session_)
+    seen_elsewhere_ = !peer.empty() && peer != session_->config().peer;
+  else
+    request();
 }
 
 void Stream::back_off(unsigned ms) {
@@ -104,7 +114,8 @@ void Stream::start_session(const Message &offer) {
   callbacks.choose = [this](const Offer &media) { return host_.choose(*this, media); };
   callbacks.track = [this](Track track) { host_.track(*this, std::move(track)); };
   callbacks.link_state = [this](LinkState state) { link_state_changed(state); };
-  callbacks.channel_open = [] {};
+  // One who answers pings is missed sooner.
+  callbacks.channel_open = [this] { session_->send(ping_now()); };
   callbacks.message = [this](const Message &message, std::string_view text) {
     channel_message(message, text);
   };
@@ -133,6 +144,7 @@ void Stream::start_session(const Message &offer) {
   idle_seconds_ = 0;
   muted_ = false;
   answers_pings_ = false;
+  seen_elsewhere_ = false;
   connect_timeout_.start(kConnectTimeoutMs, [this] {
     lost("no connection with the publisher within " +
              std::to_string(kConnectTimeoutMs / 1000) +
@@ -178,9 +190,11 @@ void Stream::watch() {
   idle_seconds_ = activity == last_activity_ ? idle_seconds_ + 1 : 0;
   last_activity_ = activity;
   if (idle_seconds_ >= kPingAfter)
-    session_->send(encode_ping(g_get_real_time() / 1000));
-  if (idle_seconds_ >= (answers_pings_ ? kDeadAfter : kMuteDeadAfter) &&
-      (answers_pings_ || !muted_)) {
+    session_->send(ping_now());
+  unsigned limit = seen_elsewhere_  ? kReplacedAfter
+                   : answers_pings_ ? kDeadAfter
+                                    : kMuteDeadAfter;
+  if (idle_seconds_ >= limit && (answers_pings_ || seen_elsewhere_ || !muted_)) {
     lost("nothing was heard of the publisher for " + std::to_string(idle_seconds_) + " s",
          true);
     return;

@@ -44,8 +44,8 @@ public:
 
   // Asks for the stream unless it is on its way or here. Again later until it comes.
   void request();
-  // The publisher was seen: ask now.
-  void publisher_seen();
+  // The publisher announced itself as `peer`: ask now, or watch the session more closely.
+  void publisher_seen(const std::string &peer);
   void handle_offer(const Message &message);
   void handle_candidates(const Message &message);
   void handle_bye();
@@ -89,6 +89,7 @@ private:
   bool was_playing_ = false;
   bool muted_ = false;
   bool answers_pings_ = false;
+  bool seen_elsewhere_ = false; // announced by another peer than the session's
   unsigned attempts_ = 0;
   gint64 asked_at_ = 0; // monotonic us, 0: never
   guint64 last_activity_ = 0;

@@ -320,7 +320,7 @@ void Viewer::dispatch(const Message &message) {
              request == "seed" || request == "joinroom") {
     auto *stream = message.stream_id.empty() ? nullptr : wanted(message.stream_id, true);
     if (stream && playing_)
-      stream->publisher_seen();
+      stream->publisher_seen(message.peer);
   } else if (message.description && message.description->offer) {
     handle_offer(message);
   } else if (!message.candidates.empty()) {
@@ -360,7 +360,7 @@ void Viewer::handle_members(const Message &message) {
   for (const auto &member : message.members)
     if (auto *stream =
             member.stream_id.empty() ? nullptr : wanted(member.stream_id, true))
-      stream->publisher_seen();
+      stream->publisher_seen(member.peer);
   // Those named by the user may arrive later; one early request does no harm.
   request_all();
 }
