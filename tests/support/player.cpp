@@ -130,11 +130,12 @@ GstPadProbeReturn Player::on_data(GstPad *pad, GstPadProbeInfo *info, gpointer d
   auto *watch = static_cast<Watch *>(data);
   watch->player->state_.update([&](State &state) {
     Arrived &arrived = state.sinks[watch->sink];
-    if (auto *buffer = gst_pad_probe_info_get_buffer(info)) {
-      watch->player->saw_buffer(arrived, pad, buffer);
+    if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
+      watch->player->saw_buffer(arrived, pad, gst_pad_probe_info_get_buffer(info));
       return;
     }
-    if (auto *list = gst_pad_probe_info_get_buffer_list(info)) {
+    if (info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST) {
+      auto *list = gst_pad_probe_info_get_buffer_list(info);
       for (guint i = 0; i < gst_buffer_list_length(list); i++)
         watch->player->saw_buffer(arrived, pad, gst_buffer_list_get(list, i));
       return;

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Whatever dies comes back, behind the same pads.
+#include <algorithm>
+
+#include "scene.h"
+
+// Last: it defines `fail` as a macro.
+#include <gst/check/gstcheck.h>
+
+using namespace vdn;
+using namespace std::chrono_literals;
+
+namespace {
+
+using State = Player::State;
+
+// One pad from beginning to end, time that only grows, and no word of an end.
+void assert_seamless(const Player &player, unsigned gaps) {
+  const State state = player.state();
+  const auto &sink = state.sinks.at("sink");
+  fail_unless(state.errors.empty() && !state.eos && !sink.eos, "%s",
+              player.describe().c_str());
+  fail_unless_equals_int(state.pads.size(), 1);
+  fail_unless_equals_int(state.removed.size(), 0);
+  fail_unless_equals_int(sink.stream_starts, 1);
+  fail_unless_equals_int(sink.backwards, 0);
+  fail_unless(sink.disconts > gaps, "%u DISCONT for %u gaps", sink.disconts, gaps);
+}
+
+void reload_twice(Dialect dialect, bool say_bye) {
+  Scene scene(dialect);
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  for (int i = 0; i < 2; i++) {
+    GError *error = nullptr;
+    fail_unless(publisher->restart(say_bye, &error));
+    player.expect_buffers("sink", 10);
+  }
+  assert_seamless(player, 2);
+}
+
+} // namespace
+
+GST_START_TEST(test_recovery_page_reload_hosted) {
+  reload_twice(Dialect::kHosted, true);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_page_reload_custom) {
+  reload_twice(Dialect::kCustom, true);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_page_reload_without_goodbye) {
+  reload_twice(Dialect::kHosted, false);
+  reload_twice(Dialect::kCustom, false);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_killed_publisher_returns_with_another_codec_and_size) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  publisher->kill();
+  auto config = scene.config();
+  config.video.codec = Codec::kVp9;
+  config.video.width = 480;
+  config.video.height = 270;
+  auto next = scene.publish(config);
+  player.expect("the new size", [](const State &state) {
+    return state.sinks.at("sink").caps.find("width=(int)480") != std::string::npos;
+  });
+  player.expect_buffers("sink", 10);
+  assert_seamless(player, 1);
+  fail_unless(player.state().saw_state("reconnecting"));
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_server_loss_leaves_media_alone) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  scene.server->stop();
+  player.expect_warning("trying again");
+  player.expect_buffers("sink", 20);
+  GError *error = nullptr;
+  fail_unless(scene.server->start(&error));
+  fail_unless(
+      scene.server->wait(20s, [](const auto &s) { return s.clients.size() == 2; }));
+  player.expect_buffers("sink", 10);
+  const State state = player.state();
+  fail_unless_equals_int(state.sinks.at("sink").disconts, 1);
+  fail_unless(!state.saw_state("reconnecting"));
+  // And the new connection is good for the next session.
+  fail_unless(publisher->restart(true, &error));
+  player.expect_buffers("sink", 10);
+  assert_seamless(player, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_server_and_publisher_die_together) {
+  Scene scene(Dialect::kCustom);
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  scene.server->stop();
+  publisher->kill();
+  player.expect("the loss noticed",
+                [](const State &state) { return state.saw_state("reconnecting"); });
+  GError *error = nullptr;
+  fail_unless(scene.server->start(&error));
+  auto next = scene.publish();
+  player.expect_buffers("sink", 10);
+  assert_seamless(player, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_ice_restart) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  unsigned sessions = publisher->state().sessions;
+  publisher->restart_ice();
+  fail_unless(publisher->wait(20s, [&](const auto &s) { return s.sessions > sessions; }));
+  player.expect_buffers("sink", 20);
+  assert_seamless(player, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_newer_publisher_of_the_same_id_takes_over) {
+  Scene scene(Dialect::kCustom);
+  auto first = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  // Dead, but nobody told the viewer yet.
+  first->kill();
+  auto second = scene.publish();
+  player.expect_buffers("sink", 10);
+  assert_seamless(player, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_screen_share_gets_a_pad_of_its_own) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(
+      scene.source() +
+          " src.video_0 ! video/x-raw,format=I420 ! "
+          "fakesink name=sink sync=false async=false src.video_1 ! "
+          "video/x-raw,format=I420 ! fakesink name=screen sync=false async=false",
+      {"sink", "screen"});
+  player.play();
+  player.expect_buffers("sink", 5);
+  GError *error = nullptr;
+  TrackConfig screen = scene.config().video;
+  screen.width = 480;
+  fail_unless(publisher->add_screen(screen, &error));
+  player.expect_buffers("screen", 10);
+  player.expect_buffers("sink", 10);
+  fail_unless(player.state().sinks.at("screen").caps.find("480") != std::string::npos);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_on_disconnect_eos_ends_the_stream) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line("stream-id=abc on-disconnect=eos"));
+  player.play();
+  player.expect_buffers("sink", 5);
+  publisher->stop();
+  player.expect("EOS", [](const State &state) { return state.eos; });
+  fail_unless(player.state().errors.empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_on_disconnect_error_posts_one) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line("stream-id=abc on-disconnect=error"));
+  player.play();
+  player.expect_buffers("sink", 5);
+  publisher->stop();
+  player.expect_error("on-disconnect=error");
+  fail_unless_equals_int(player.state().errors.size(), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_mute_is_no_death) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  publisher->set_video_muted(true);
+  player.expect("the news", [](const State &state) {
+    return std::count(state.elements.begin(), state.elements.end(),
+                      "vdoninja/video-muted") > 0;
+  });
+  // Long enough for the watch to ask whether the publisher lives: pings are answered.
+  fail_unless(publisher->wait(20s, [](const auto &state) {
+    return std::count_if(state.received.begin(), state.received.end(),
+                         [](const auto &text) {
+                           return text.find("\"ping\"") != std::string::npos;
+                         }) >= 2;
+  }));
+  publisher->set_video_muted(false);
+  player.expect_buffers("sink", 10);
+  fail_unless(!player.state().saw_state("reconnecting"));
+  fail_unless_equals_int(publisher->state().sessions, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_recovery_reconnect_action_starts_over) {
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 5);
+  g_signal_emit_by_name(player.source(), "reconnect");
+  fail_unless(
+      publisher->wait(20s, [](const auto &state) { return state.sessions >= 2; }));
+  player.expect_buffers("sink", 10);
+  assert_seamless(player, 1);
+}
+GST_END_TEST
+
+static Suite *recovery_suite() {
+  Suite *suite = suite_create("vdoninjasrc-recovery");
+  TCase *tc = tcase_create("recovery");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_recovery_page_reload_hosted);
+  tcase_add_test(tc, test_recovery_page_reload_custom);
+  tcase_add_test(tc, test_recovery_page_reload_without_goodbye);
+  tcase_add_test(tc, test_recovery_killed_publisher_returns_with_another_codec_and_size);
+  tcase_add_test(tc, test_recovery_server_loss_leaves_media_alone);
+  tcase_add_test(tc, test_recovery_server_and_publisher_die_together);
+  tcase_add_test(tc, test_recovery_ice_restart);
+  tcase_add_test(tc, test_recovery_newer_publisher_of_the_same_id_takes_over);
+  tcase_add_test(tc, test_recovery_screen_share_gets_a_pad_of_its_own);
+  tcase_add_test(tc, test_recovery_on_disconnect_eos_ends_the_stream);
+  tcase_add_test(tc, test_recovery_on_disconnect_error_posts_one);
+  tcase_add_test(tc, test_recovery_mute_is_no_death);
+  tcase_add_test(tc, test_recovery_reconnect_action_starts_over);
+  return suite;
+}
+
+GST_CHECK_MAIN(recovery);

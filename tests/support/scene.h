@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A server, publishers and a launch line that fit together. Thread: the test's.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "handshake-server.h"
+#include "player.h"
+#include "publisher.h"
+
+namespace vdn {
+
+struct Scene {
+  explicit Scene(Dialect dialect = Dialect::kHosted);
+
+  // A small picture, quick to encode; VP8.
+  PublisherConfig config(const std::string &stream_id = "abc") const;
+  // Starts one and waits until the server knows it.
+  std::unique_ptr<Publisher> publish(const PublisherConfig &config) const;
+  std::unique_ptr<Publisher> publish(const std::string &stream_id = "abc") const {
+    return publish(config(stream_id));
+  }
+  // "vdoninjasrc name=src ... ! video/x-raw,format=I420 ! fakesink name=sink"
+  std::string line(const std::string &properties = "stream-id=abc") const;
+  // Without what follows the source.
+  std::string source(const std::string &properties = "stream-id=abc") const;
+
+  Dialect dialect;
+  std::unique_ptr<HandshakeServer> server;
+};
+
+} // namespace vdn
