@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The launch lines and Python programs of README.md and docs/recipes.md do what they say.
+
+A block of `sh` or `python` that needs a stream has a comment above it: <!-- run --> or
+<!-- run: codec=h264 password=secret --> for what the publisher must be, <!-- skip: why -->
+for what cannot run here. A launch line in a block without one fails the test.
+
+What a line says stays as it is, but for the place of the server, the name of the shared
+memory, and displays and loudspeakers, which become sinks that only wait for the clock.
+"""
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+gi = pytest.importorskip("gi")
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst  # noqa: E402
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+PROGRAMS = os.path.join(os.environ.get("BUILD_ROOT", os.path.join(ROOT, "build")),
+                        "tests", "support")
+BLOCK = re.compile(r"(?:<!-- (run|skip)(?:: (.*?))? -->\n)?```(sh|python)\n(.*?)```", re.S)
+FRAMES, DEADLINE = 10, 60  # buffers that each sink must get, within seconds
+
+Gst.init(None)
+
+
+def blocks():
+    """Each line or program: (id, mark, options, language, text)."""
+    for name in ("README.md", os.path.join("docs", "recipes.md")):
+        with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+            for mark, options, language, text in BLOCK.findall(file.read()):
+                parts = [text] if language == "python" else \
+                    re.findall(r"^gst-launch-1\.0.*?(?<!\\)$", text, re.M | re.S)
+                for part in parts:
+                    yield name, mark, options, language, part
+
+
+CASES = list(blocks())
+IDS = [f"{name}-{number}" for number, (name, *_) in enumerate(CASES)]
+
+
+class Publisher:
+    """Handshake server and test publishers on loopback."""
+
+    def __init__(self, ids, codec="vp8", password="", room=""):
+        self.processes = [subprocess.Popen([os.path.join(PROGRAMS, "vdoninja-handshake")],
+                                           stdout=subprocess.PIPE, text=True)]
+        self.server = self.processes[0].stdout.readline().strip()
+        for stream_id in ids:
+            options = [f"--server={self.server}", f"--stream-id={stream_id}",
+                       f"--codec={codec}", "--size=320x180", "--bitrate=300"]
+            options += [f"--password={password}"] if password else []
+            options += [f"--room={room}"] if room else []
+            self.processes.append(
+                subprocess.Popen([os.path.join(PROGRAMS, "vdoninja-publisher"), *options],
+                                 stdout=subprocess.PIPE, text=True))
+            assert '"online":true' in self.processes[-1].stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def adapt(line, server, name):
+    """The description of the pipeline, with our server, shared memory and sinks."""
+    ours = {"vdoninjasrc": [f"server={server}", "signaling=hosted"],
+            "shmnumpysink": [f"shm-name={name}", "udp-port=0"]}
+    displays = {"autovideosink": "fakesink sync=true", "autoaudiosink": "fakesink sync=true"}
+    result, pending = [], []
+    for word in shlex.split(line.replace("\\\n", " "))[1:]:
+        if not re.match(r"[a-z-]+=", word):  # the properties of an element end here
+            result += pending
+            pending = ours.get(word, [])
+        if word != "-e":
+            word = displays.get(word, word)
+            result.append(f'"{word}"' if " " in word and "=" not in word else word)
+    return " ".join(result + pending)
+
+
+class Pipeline:
+    """A launch line that plays, and how many buffers each of its sinks got."""
+
+    def __init__(self, description):
+        self.counts = {}
+        self.pipeline = Gst.parse_launch(description)
+        if not isinstance(self.pipeline, Gst.Pipeline):
+            element, self.pipeline = self.pipeline, Gst.Pipeline()
+            self.pipeline.add(element)
+        self.pipeline.connect("deep-element-added", lambda _p, _b, e: self.watch(e))
+        for element in self.everything():
+            self.watch(element)
+
+    def everything(self):
+        iterator, found = self.pipeline.iterate_recurse(), []
+        while True:
+            result, element = iterator.next()
+            if result != Gst.IteratorResult.OK:
+                return found
+            found.append(element)
+
+    def watch(self, element):
+        parent = element.get_parent()
+        while parent and parent != self.pipeline:
+            factory = parent.get_factory()
+            if factory and factory.get_name() == "vdoninjasrc":
+                return
+            parent = parent.get_parent()
+        name = element.get_name()
+        is_sink = not any(pad.get_direction() == Gst.PadDirection.SRC
+                          for pad in element.pads) and element.get_static_pad("sink")
+        if not is_sink or isinstance(element, Gst.Bin) or name in self.counts:
+            return
+        self.counts[name] = 0
+
+        def count(_pad, _info):
+            self.counts[name] += 1
+            return Gst.PadProbeReturn.OK
+
+        element.get_static_pad("sink").add_probe(
+            Gst.PadProbeType.BUFFER | Gst.PadProbeType.BUFFER_LIST, count)
+
+    def done(self):
+        return self.counts and all(n >= FRAMES for n in self.counts.values())
+
+    def wait(self, done, kinds, what):
+        bus, left = self.pipeline.get_bus(), DEADLINE * 10
+        while not done():
+            message = bus.timed_pop_filtered(Gst.SECOND // 10,
+                                             kinds | Gst.MessageType.ERROR)
+            if message and message.type == Gst.MessageType.ERROR:
+                pytest.fail(f"{what}: {message.parse_error()}")
+            if message:
+                return
+            left -= 1
+            if not left:
+                pytest.fail(f"{what}: not within {DEADLINE} s, buffers: {self.counts}")
+
+    def __enter__(self):
+        self.pipeline.set_state(Gst.State.PLAYING)
+        return self
+
+    def __exit__(self, *_):
+        self.pipeline.set_state(Gst.State.NULL)
+
+    def play(self):
+        self.wait(self.done, Gst.MessageType.UNKNOWN, "frames")
+
+    def finish(self):
+        self.pipeline.send_event(Gst.Event.new_eos())
+        self.wait(lambda: False, Gst.MessageType.EOS, "end of stream")
+
+
+def needs(options):
+    """The publisher that the options ask for."""
+    settings = dict(option.split("=") for option in (options or "").split())
+    return Publisher(settings.pop("ids", "abc").split(","), **settings)
+
+
+@pytest.mark.parametrize("_file,mark,options,language,text", CASES, ids=IDS)
+def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path,
+                            monkeypatch):
+    if mark == "skip":
+        pytest.skip(options)
+    assert mark, "the block has neither <!-- run --> nor <!-- skip: why -->"
+    monkeypatch.chdir(tmp_path)
+    if language == "python":
+        run_python(text, name)
+        return
+    with needs(options) as publisher:
+        with Pipeline(adapt(text, publisher.server, name)) as pipeline:
+            pipeline.play()
+            if " -e " in text:
+                pipeline.finish()
+    if " -e " in text:
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) > 10000
+
+
+def run_python(text, name):
+    """Until it has printed something about ten frames."""
+    text = text.replace("shmnumpy.open(", f'shmnumpy.open("{name}", ').replace(", )", ")")
+    source = "videotestsrc is-live=true ! video/x-raw,width=320,height=180"
+    with Pipeline(f"{source} ! shmnumpysink shm-name={name} udp-port=0"):
+        with subprocess.Popen([sys.executable, "-u", "-c", text], stdout=subprocess.PIPE,
+                              text=True) as program:
+            lines = [program.stdout.readline() for _ in range(FRAMES)]
+            program.terminate()
+    assert all(lines), lines
