@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// vdoninjasrc plays: codecs, dialects, passwords, and who comes first.
+#include "loopback.h"
+
+using namespace vdn;
+using namespace std::chrono_literals;
+
+namespace {
+
+void assert_plays(const PublisherConfig &config, const char *codec) {
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 15);
+  player.expect_buffers("audio", 25);
+  expect_whole(player);
+  const auto pad =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(player.source(), "video_0"));
+  gchar *delivered = nullptr;
+  g_object_get(pad.get(), "codec", &delivered, nullptr);
+  fail_unless_equals_string(delivered, codec);
+  g_free(delivered);
+  const auto state = player.state();
+  const std::string &caps = state.sinks.at("sink").caps;
+  fail_unless(caps.find("width=(int)320") != std::string::npos, "%s", caps.c_str());
+  fail_unless(state.warnings.empty(), "%s", player.describe().c_str());
+}
+
+// Until frames come, from `loopback` as it is.
+void assert_frames(const Loopback &loopback, const std::string &more = "") {
+  Player player(loopback.play(more), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 5);
+  expect_whole(player);
+}
+
+void assert_password(const std::string &password, const std::string &property) {
+  for (Dialect dialect : {Dialect::kHosted, Dialect::kCustom}) {
+    PublisherConfig config = small_picture();
+    config.dialect = dialect;
+    config.password = password;
+    Loopback loopback(config);
+    loopback.publish();
+    assert_frames(loopback, property);
+    // Sealed, unless encryption is off.
+    bool sealed = false;
+    for (const auto &message : loopback.from_viewers())
+      sealed |= message.encrypted;
+    fail_unless_equals_int(sealed, Secret(password.c_str(), "vdo.ninja").enabled());
+    fail_unless(loopback.answer().find("v=0") == 0, "no answer could be read");
+  }
+}
+
+} // namespace
+
+GST_START_TEST(test_play_vp8) {
+  assert_plays(small_picture(Codec::kVp8), "VP8");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_vp9) {
+  assert_plays(small_picture(Codec::kVp9), "VP9");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_h264_with_one_slice) {
+  if (has_element("x264enc"))
+    assert_plays(small_picture(Codec::kX264), "H264");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_h264_with_four_slices) {
+  if (!has_element("x264enc"))
+    return;
+  PublisherConfig config = small_picture(Codec::kX264);
+  config.video.slices = 4;
+  assert_plays(config, "H264");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_openh264) {
+  if (has_element("openh264enc"))
+    assert_plays(small_picture(Codec::kOpenH264), "H264");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_custom_dialect_with_either_routing) {
+  for (bool fan_out : {false, true}) {
+    PublisherConfig config = small_picture();
+    config.dialect = Dialect::kCustom;
+    Loopback loopback(config, fan_out);
+    loopback.publish();
+    assert_frames(loopback);
+  }
+}
+GST_END_TEST
+
+// What is not the service's own host is a custom server.
+GST_START_TEST(test_play_signaling_auto_takes_other_hosts_for_custom) {
+  PublisherConfig config = small_picture();
+  config.dialect = Dialect::kCustom;
+  Loopback loopback(config);
+  loopback.publish();
+  assert_frames(loopback, "signaling=auto");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_default_password) {
+  assert_password("", "");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_own_password) {
+  assert_password("open sesame", "password=\"open sesame\"");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_password_off) {
+  assert_password("false", "password=false");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_password_beyond_ascii) {
+  assert_password("pässwörd ✓ 密", "password=\"pässwörd ✓ 密\"");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_salt) {
+  PublisherConfig config = small_picture();
+  config.salt = "example.org";
+  Loopback loopback(config);
+  loopback.publish();
+  assert_frames(loopback, "salt=example.org");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_publisher_that_offers_its_channel_first) {
+  for (Dialect dialect : {Dialect::kHosted, Dialect::kCustom}) {
+    PublisherConfig config = small_picture();
+    config.dialect = dialect;
+    config.channel_first = true;
+    Loopback loopback(config);
+    loopback.publish();
+    assert_frames(loopback);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_publisher_with_a_null_session) {
+  for (Dialect dialect : {Dialect::kHosted, Dialect::kCustom}) {
+    PublisherConfig config = small_picture(Codec::kX264);
+    if (!has_element("x264enc"))
+      config.video.codec = Codec::kVp8;
+    config.dialect = dialect;
+    config.null_session = true;
+    Loopback loopback(config);
+    loopback.publish();
+    assert_frames(loopback);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_publisher_that_comes_later) {
+  for (Dialect dialect : {Dialect::kHosted, Dialect::kCustom}) {
+    PublisherConfig config = small_picture();
+    config.dialect = dialect;
+    Loopback loopback(config);
+    Player player(loopback.play(), {"sink", "audio"});
+    player.play();
+    loopback.server.await("a request",
+                          [](const auto &state) { return state.count("play") > 0; });
+    loopback.publish();
+    player.expect_buffers("sink", 5);
+    expect_whole(player);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_two_viewers_of_one_publisher) {
+  Loopback loopback;
+  loopback.publish();
+  Player one(loopback.play(), {"sink", "audio"});
+  Player two(loopback.play(), {"sink", "audio"});
+  one.play();
+  two.play();
+  one.expect_buffers("sink", 10);
+  two.expect_buffers("sink", 10);
+  // One leaves, the other stays.
+  one.stop();
+  two.expect_buffers("sink", 10);
+  expect_whole(one);
+  expect_whole(two);
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_picture_that_changes_its_size) {
+  for (Codec codec : {Codec::kVp8, Codec::kX264}) {
+    if (codec == Codec::kX264 && !has_element("x264enc"))
+      continue;
+    Loopback loopback(small_picture(codec));
+    loopback.publish();
+    Player player(loopback.play(), {"sink", "audio"});
+    player.play();
+    player.expect_buffers("sink", 5);
+    for (int width : {640, 320}) {
+      loopback.publisher->set_size(width, width * 9 / 16);
+      const std::string wanted = "width=(int)" + std::to_string(width);
+      player.expect("the new size", [&](const Player::State &state) {
+        return state.sinks.at("sink").caps.find(wanted) != std::string::npos;
+      });
+      player.expect_buffers("sink", 5);
+    }
+    expect_whole(player);
+    const auto &sink = player.state().sinks.at("sink");
+    fail_unless_equals_int(sink.stream_starts, 1);
+    fail_if(sink.eos);
+  }
+}
+GST_END_TEST
+
+static Suite *play_suite() {
+  Suite *suite = suite_create("vdoninjasrc-play");
+  TCase *tc = tcase_create("play");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_play_vp8);
+  tcase_add_test(tc, test_play_vp9);
+  tcase_add_test(tc, test_play_h264_with_one_slice);
+  tcase_add_test(tc, test_play_h264_with_four_slices);
+  tcase_add_test(tc, test_play_openh264);
+  tcase_add_test(tc, test_play_custom_dialect_with_either_routing);
+  tcase_add_test(tc, test_play_signaling_auto_takes_other_hosts_for_custom);
+  tcase_add_test(tc, test_play_default_password);
+  tcase_add_test(tc, test_play_own_password);
+  tcase_add_test(tc, test_play_password_off);
+  tcase_add_test(tc, test_play_password_beyond_ascii);
+  tcase_add_test(tc, test_play_salt);
+  tcase_add_test(tc, test_play_publisher_that_offers_its_channel_first);
+  tcase_add_test(tc, test_play_publisher_with_a_null_session);
+  tcase_add_test(tc, test_play_publisher_that_comes_later);
+  tcase_add_test(tc, test_play_two_viewers_of_one_publisher);
+  tcase_add_test(tc, test_play_picture_that_changes_its_size);
+  return suite;
+}
+
+GST_CHECK_MAIN(play);
