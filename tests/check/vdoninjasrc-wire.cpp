@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What vdoninjasrc says to a publisher, on the socket and on the data channel.
+#include <algorithm>
+
+#include "json-text.h"
+#include "loopback.h"
+
+using namespace vdn;
+
+namespace {
+
+unsigned count(const std::vector<std::string> &texts, const std::string &part) {
+  return std::count_if(texts.begin(), texts.end(), [&](const std::string &text) {
+    return text.find(part) != std::string::npos;
+  });
+}
+
+void await_frames(const Player &player) {
+  player.expect_buffers("sink", 3);
+}
+
+} // namespace
+
+GST_START_TEST(test_wire_first_message_is_sent_once_with_the_label) {
+  for (bool channel_first : {false, true}) {
+    PublisherConfig config = small_picture();
+    config.channel_first = channel_first;
+    Loopback loopback(config);
+    loopback.publish();
+    Player player(loopback.play("label=\"Küche 1\" video-codecs=<VP8>"),
+                  {"sink", "audio"});
+    player.play();
+    await_frames(player);
+    // Pings pass both ways before we count.
+    loopback.publisher->send("{\"ping\":\"after\"}");
+    loopback.await("a pong",
+                   [](const auto &state) { return count(state.received, "after") > 0; });
+    const auto received = loopback.publisher->state().received;
+    fail_unless_equals_int(count(received, "\"downloads\""), 1);
+    const JsonObjectPtr init = parse_object(received.at(0));
+    fail_unless(init && json_object_get_boolean_member(init.get(), "video") &&
+                json_object_get_boolean_member(init.get(), "audio"));
+    JsonObject *info = json_object_get_object_member(init.get(), "info");
+    fail_unless_equals_string(string_member(info, "label").c_str(), "Küche 1");
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_wire_ping_comes_back_unchanged) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  for (const char *value : {"1700000000123", "\"text with \\\" quote\"", "0", "1.5"}) {
+    loopback.publisher->send(std::string("{\"ping\":") + value + "}");
+    loopback.await(value, [&](const auto &state) {
+      return count(state.received, std::string("\"pong\":") + value + "}") == 1;
+    });
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_wire_candidates_are_bundled_and_name_both_indices) {
+  PublisherConfig config = small_picture();
+  config.password = "false"; // readable as they are
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.play("password=false"), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  unsigned messages = 0, candidates = 0;
+  for (const auto &record : loopback.server.state().records) {
+    const JsonObjectPtr object = parse_object(record.text);
+    if (!record.received || !object || string_member(object.get(), "type") != "remote")
+      continue;
+    messages++;
+    JsonArray *list = json_object_get_array_member(object.get(), "candidates");
+    fail_unless(list != nullptr, "%s", record.text.c_str());
+    for (guint i = 0; i < json_array_get_length(list); i++) {
+      JsonObject *one = json_array_get_object_element(list, i);
+      fail_unless(json_object_has_member(one, "sdpMid") &&
+                      json_object_has_member(one, "sdpMLineIndex") &&
+                      json_object_has_member(one, "candidate"),
+                  "%s", record.text.c_str());
+      candidates++;
+    }
+  }
+  // UDP, TCP active and passive of at least one address.
+  fail_unless(candidates >= 3 && messages >= 1 && messages <= 3,
+              "%u candidates in %u messages", candidates, messages);
+}
+GST_END_TEST
+
+GST_START_TEST(test_wire_negotiation_moves_to_the_data_channel) {
+  PublisherConfig config = small_picture();
+  config.channel_first = true;
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  unsigned answers = 0;
+  for (const auto &message : loopback.from_viewers())
+    answers += message.description.has_value();
+  fail_unless_equals_int(answers, 1); // to the first offer
+  const auto state = loopback.publisher->state();
+  fail_unless(state.viewers.at(0).status.answers >= 2);
+  fail_unless(count(state.received, "\"description\"") >= 1);
+}
+GST_END_TEST
+
+// Raspberry.Ninja reads answers on the socket alone.
+GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
+  PublisherConfig config = small_picture();
+  config.channel_first = true;
+  config.null_session = true;
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  const auto state = loopback.publisher->state();
+  fail_unless_equals_int(count(state.received, "\"description\""), 0);
+  unsigned answers = 0;
+  for (const auto &message : loopback.from_viewers()) {
+    answers += message.description.has_value();
+    fail_if(message.session.has_value());
+  }
+  fail_unless(answers >= 2, "%u answers", answers);
+}
+GST_END_TEST
+
+// An offer by channel for one more picture adds a pad, and leaves the others alone.
+GST_START_TEST(test_wire_second_picture_adds_a_pad) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  GError *error = nullptr;
+  TrackConfig screen = loopback.config.video;
+  fail_unless(loopback.publisher->add_screen(screen, &error));
+  player.expect("a second video pad", [](const Player::State &state) {
+    return std::count(state.pads.begin(), state.pads.end(), "video_1") == 1;
+  });
+  await_frames(player);
+  fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
+  fail_unless_equals_int(player.state().sinks.at("sink").stream_starts, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_wire_bitrate_set_while_playing_reaches_the_publisher) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  g_object_set(player.source(), "video-bitrate", 321u, nullptr);
+  loopback.await("the bitrate", [](const auto &state) {
+    return count(state.received, "\"bitrate\":321") == 1;
+  });
+}
+GST_END_TEST
+
+static Suite *wire_suite() {
+  Suite *suite = suite_create("vdoninjasrc-wire");
+  TCase *tc = tcase_create("wire");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_wire_first_message_is_sent_once_with_the_label);
+  tcase_add_test(tc, test_wire_ping_comes_back_unchanged);
+  tcase_add_test(tc, test_wire_candidates_are_bundled_and_name_both_indices);
+  tcase_add_test(tc, test_wire_negotiation_moves_to_the_data_channel);
+  tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
+  tcase_add_test(tc, test_wire_second_picture_adds_a_pad);
+  tcase_add_test(tc, test_wire_bitrate_set_while_playing_reaches_the_publisher);
+  return suite;
+}
+
+GST_CHECK_MAIN(wire);
