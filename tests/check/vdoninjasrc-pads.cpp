@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The pads of vdoninjasrc while it plays: linked, unlinked, late; and its properties.
+#include "loopback.h"
+
+using namespace vdn;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool has_decoder(GstElement *bin, const char *kind) {
+  GstIterator *all = gst_bin_iterate_recurse(GST_BIN(bin));
+  GValue item = G_VALUE_INIT;
+  bool found = false;
+  while (gst_iterator_next(all, &item) == GST_ITERATOR_OK) {
+    auto *factory = gst_element_get_factory(GST_ELEMENT(g_value_get_object(&item)));
+    const char *klass =
+        factory ? gst_element_factory_get_metadata(factory, GST_ELEMENT_METADATA_KLASS)
+                : "";
+    found |= strstr(klass, "Decoder") && strstr(klass, kind);
+    g_value_reset(&item);
+  }
+  g_value_unset(&item);
+  gst_iterator_free(all);
+  return found;
+}
+
+// A sink of its own, for a pad that is linked by hand.
+GstElement *add_sink(Player &player, const char *name) {
+  GstElement *sink = gst_element_factory_make("fakesink", name);
+  g_object_set(sink, "sync", FALSE, "async", FALSE, nullptr);
+  gst_bin_add(GST_BIN(player.pipeline()), sink);
+  gst_element_sync_state_with_parent(sink);
+  player.watch(sink);
+  return sink;
+}
+
+} // namespace
+
+GST_START_TEST(test_pads_unlinked_one_costs_no_decoder_and_disturbs_nobody) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source() + video_sink());
+  player.play();
+  player.expect_buffers("sink", 20);
+  fail_unless(has_decoder(player.pipeline(), "Video"));
+  fail_if(has_decoder(player.pipeline(), "Audio"));
+  expect_whole(player);
+  fail_unless_equals_int(player.state().pads.size(), 2);
+  fail_unless_equals_int(player.state().no_more_pads, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_pads_without_any_link_nothing_is_decoded) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source(), {});
+  player.play();
+  player.expect("playing", [](const Player::State &state) {
+    return state.saw_state("playing") && state.no_more_pads == 1;
+  });
+  fail_if(has_decoder(player.pipeline(), "Video"));
+  fail_if(has_decoder(player.pipeline(), "Audio"));
+  fail_unless(player.state().errors.empty() && player.state().warnings.empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_pads_linked_late_and_again_deliver) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source() + video_sink());
+  player.play();
+  player.expect_buffers("sink", 5);
+  GstElement *sink = add_sink(player, "late");
+  for (int round = 0; round < 3; round++) {
+    fail_unless(gst_element_link_pads(player.source(), "audio_0", sink, "sink"));
+    player.expect_buffers("late", 10);
+    gst_element_unlink_pads(player.source(), "audio_0", sink, "sink");
+    player.expect_buffers("sink", 3);
+  }
+  expect_whole(player);
+}
+GST_END_TEST
+
+// A video pad waits for no keyframe of chance: it asks for one.
+GST_START_TEST(test_pads_video_linked_late_and_again_delivers) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source() + audio_sink(), {"audio"});
+  player.play();
+  player.expect_buffers("audio", 10);
+  GstElement *sink = add_sink(player, "late");
+  for (int round = 0; round < 3; round++) {
+    fail_unless(gst_element_link_pads(player.source(), "video_0", sink, "sink"));
+    player.expect_buffers("late", 5);
+    gst_element_unlink_pads(player.source(), "video_0", sink, "sink");
+    player.expect_buffers("audio", 5);
+  }
+  const auto state = player.state();
+  fail_unless_equals_int(state.sinks.at("late").stamps.backwards, 0);
+  fail_unless(state.errors.empty(), "%s", player.describe().c_str());
+}
+GST_END_TEST
+
+GST_START_TEST(test_pads_disabled_media_have_none) {
+  Loopback loopback;
+  loopback.publish();
+  Player silent(loopback.source("enable-audio=false") + video_sink());
+  Player blind(loopback.source("enable-video=false") + audio_sink(), {"audio"});
+  silent.play();
+  blind.play();
+  silent.expect_buffers("sink", 5);
+  blind.expect_buffers("audio", 10);
+  fail_unless(silent.state().pads == std::vector<std::string>{"video_0"});
+  fail_unless(blind.state().pads == std::vector<std::string>{"audio_0"});
+  fail_unless(silent.state().errors.empty() && blind.state().errors.empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_pads_go_on_after_a_pause) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 5);
+  for (int round = 0; round < 3; round++) {
+    gst_element_set_state(player.pipeline(), GST_STATE_PAUSED);
+    player.play();
+    player.expect_buffers("sink", 5);
+    player.expect_buffers("audio", 5);
+  }
+  const auto state = player.state();
+  fail_unless(state.errors.empty(), "%s", player.describe().c_str());
+  fail_unless_equals_int(state.sinks.at("sink").stream_starts, 1);
+  fail_unless_equals_int(loopback.publisher->state().sessions, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_pads_latency_is_live) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play("latency=50"), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 5);
+  const auto rtpbin = ObjPtr<GstElement>::adopt(
+      gst_bin_get_by_name(GST_BIN(player.pipeline()), "rtpbin"));
+  guint ms = 0;
+  g_object_get(rtpbin.get(), "latency", &ms, nullptr);
+  fail_unless_equals_int(ms, 50);
+  Watched<guint> told;
+  const gulong handler = g_signal_connect(
+      rtpbin.get(), "notify::latency",
+      G_CALLBACK(+[](GObject *object, GParamSpec *, gpointer data) {
+        guint now = 0;
+        g_object_get(object, "latency", &now, nullptr);
+        static_cast<Watched<guint> *>(data)->update([now](guint &value) { value = now; });
+      }),
+      &told);
+  g_object_set(player.source(), "latency", 120u, nullptr);
+  fail_unless(told.wait(5s, [](guint value) { return value == 120; }));
+  g_signal_handler_disconnect(rtpbin.get(), handler);
+  player.expect_buffers("sink", 5);
+  fail_unless(player.state().errors.empty());
+}
+GST_END_TEST
+
+static Suite *pads_suite() {
+  Suite *suite = suite_create("vdoninjasrc-pads");
+  TCase *tc = tcase_create("pads");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_pads_unlinked_one_costs_no_decoder_and_disturbs_nobody);
+  tcase_add_test(tc, test_pads_without_any_link_nothing_is_decoded);
+  tcase_add_test(tc, test_pads_linked_late_and_again_deliver);
+  tcase_add_test(tc, test_pads_video_linked_late_and_again_delivers);
+  tcase_add_test(tc, test_pads_disabled_media_have_none);
+  tcase_add_test(tc, test_pads_go_on_after_a_pause);
+  tcase_add_test(tc, test_pads_latency_is_live);
+  return suite;
+}
+
+GST_CHECK_MAIN(pads);
