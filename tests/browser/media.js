@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What is published: pictures that carry a number and a clock, and a tone.
+
+// The format of these stamps is described in tests/support/stamp.h.
+const BITS = 40;
+const FPS = 30;
+
+function stamp(number, ms) {
+  const bytes = [number, ms >> 16 & 255, ms >> 8 & 255, ms & 255];
+  return [...bytes, bytes.reduce((check, byte) => check ^ byte, 0x5a)];
+}
+
+function paintStamp(context, {width, height}, bytes) {
+  const rows = Math.floor(height / 20) & ~1;
+  for (let i = 0; i < BITS; i++) {
+    const left = Math.floor(i * width / BITS);
+    const right = Math.floor((i + 1) * width / BITS);
+    context.fillStyle = bytes[i >> 3] >> (7 - (i & 7)) & 1 ? '#fff' : '#000';
+    context.fillRect(left, 0, right - left, rows);
+    context.fillRect(left, height - rows, right - left, rows);
+  }
+}
+
+function paint(context, canvas, number) {
+  const {width, height} = canvas;
+  const box = height / 6;
+  context.fillStyle = '#285';
+  context.fillRect(0, 0, width, height);
+  context.fillStyle = '#c43';
+  context.fillRect(number * 6 % (width - box), height / 2, box, box);
+  context.fillStyle = '#fff';
+  context.font = `${height / 8}px sans-serif`;
+  context.fillText(`${number}  ${new Date().toISOString().slice(11, 23)}`,
+                   width / 12, height / 3);
+  paintStamp(context, canvas, stamp(number & 255, Date.now() & 0xffffff));
+}
+
+// A track of `canvas`, painted anew 30 times a second.
+function videoTrack(canvas) {
+  const context = canvas.getContext('2d', {alpha: false});
+  const track = canvas.captureStream(0).getVideoTracks()[0];
+  let number = 0;
+  paint(context, canvas, number);
+  setInterval(() => {
+    paint(context, canvas, ++number);
+    track.requestFrame();
+  }, 1000 / FPS);
+  return track;
+}
+
+async function audioTrack() {
+  const context = new AudioContext();
+  const tone = new OscillatorNode(context, {frequency: 440});
+  const volume = new GainNode(context, {gain: 0.1});
+  const destination = context.createMediaStreamDestination();
+  tone.connect(volume).connect(destination);
+  tone.start();
+  await context.resume();
+  return destination.stream.getAudioTracks()[0];
+}
+
+// A MediaStream with one video and one audio track.
+export async function makeMedia(canvas) {
+  return new MediaStream([videoTrack(canvas), await audioTrack()]);
+}
