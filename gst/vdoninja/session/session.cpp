@@ -145,11 +145,11 @@ void Session::setup_ice() {
   }
 }
 
-// A jitterbuffer holds the first packets back for the whole latency unless told that a few
-// in a row are enough.
+// A jitterbuffer holds the first packets back for the whole latency unless told that a
+// few in a row are enough.
 void Session::fast_start() {
-  auto rtpbin = ObjPtr<GstElement>::adopt(
-      gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
+  auto rtpbin =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
   if (rtpbin)
     g_signal_connect(rtpbin.get(), "new-jitterbuffer",
                      G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
