@@ -55,7 +55,7 @@ export class Viewer {
   // decryption takes its time, and a candidate must not overtake the answer.
   receive(message) {
     this.#inbox = this.#inbox.then(() => this.#take(message))
-      .catch(error => this.#report('error', {message: String(error)}));
+      .catch(error => this.#failed(error));
   }
 
   close(bye) {
@@ -84,6 +84,12 @@ export class Viewer {
     this.publisher.report(event, {viewer: this.uuid, session: this.session, ...more});
   }
 
+  // What was under way when the connection was closed fails, as it must.
+  #failed(error) {
+    if (this.state !== 'closed')
+      this.#report('error', {message: String(error)});
+  }
+
   #tell(message) {
     if (this.channel.readyState === 'open')
       this.channel.send(JSON.stringify(message));
@@ -98,7 +104,7 @@ export class Viewer {
         this.#tell(sealed);
       else
         this.publisher.sendSocket(sealed);
-    }).catch(error => this.#report('error', {message: String(error)}));
+    }).catch(error => this.#failed(error));
   }
 
   async #offer() {
