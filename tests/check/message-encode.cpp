@@ -38,17 +38,11 @@ GST_START_TEST(test_message_encode_requests) {
   assert_text(encode_join(kHosted, "0123"), R"({"request":"joinroom","roomid":"0123"})");
   assert_text(encode_join(kCustom, "0123", "w"),
               R"({"request":"joinroom","streamID":"w","from":"me","roomid":"0123"})");
-  assert_text(encode_ice_restart(&kHosted, "p"),
-              R"({"UUID":"p","iceRestartRequest":true})");
-  assert_text(encode_ice_restart(&kCustom, "p"),
-              R"({"UUID":"p","from":"me","iceRestartRequest":true})");
-  assert_text(encode_ice_restart(nullptr, ""), R"({"iceRestartRequest":true})");
 }
 GST_END_TEST
 
 GST_START_TEST(test_message_encode_data_channel_messages) {
   assert_text(encode_bye(), R"({"bye":true})");
-  assert_text(encode_keyframe(), R"({"keyframe":true})");
   assert_text(encode_bitrate(3000), R"({"targetBitrate":3000,"bitrate":3000})");
   assert_text(encode_bitrate(0), R"({"bitrate":0})");
 }

@@ -95,13 +95,6 @@ std::string encode_join(const Address &me, std::string_view wire_room,
   return to_json(object.get());
 }
 
-std::string encode_ice_restart(const Address *me, std::string_view peer) {
-  const auto object = new_object();
-  address(object, me, peer);
-  set_flag(object, "iceRestartRequest", true);
-  return to_json(object.get());
-}
-
 std::string encode_description(const Envelope &to, const Description &description) {
   auto inner = new_object();
   set(inner, "type", description.offer ? "offer" : "answer");
@@ -181,10 +174,6 @@ std::string encode_bitrate(int kbps) {
     json_object_set_int_member(object.get(), "targetBitrate", kbps);
   json_object_set_int_member(object.get(), "bitrate", kbps);
   return to_json(object.get());
-}
-
-std::string encode_keyframe() {
-  return encode_flag("keyframe");
 }
 
 } // namespace vdn

@@ -145,7 +145,6 @@ std::string encode_seed(const Address &me, std::string_view wire_id);
 // `wire_id` empty: as a viewer.
 std::string encode_join(const Address &me, std::string_view wire_room,
                         std::string_view wire_id = {});
-std::string encode_ice_restart(const Address *me, std::string_view peer);
 // Empty when encryption failed: nothing may then be sent in its place.
 std::string encode_description(const Envelope &to, const Description &description);
 std::string encode_candidates(const Envelope &to,
@@ -157,6 +156,5 @@ std::string encode_pong(std::string_view ping_json);
 std::string encode_ping(int64_t value);
 std::string encode_bye();
 std::string encode_bitrate(int kbps); // 0 pauses
-std::string encode_keyframe();
 
 } // namespace vdn

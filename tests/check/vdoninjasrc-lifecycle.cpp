@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// vdoninjasrc stops at once whenever it is told to, and leaves nothing behind.
+#include "loopback.h"
+
+using namespace vdn;
+using namespace std::chrono_literals;
+
+namespace {
+
+unsigned entries(const char *folder) {
+  GDir *dir = g_dir_open(folder, 0, nullptr);
+  unsigned count = 0;
+  while (dir && g_dir_read_name(dir))
+    count++;
+  if (dir)
+    g_dir_close(dir);
+  return count;
+}
+
+// Of this process. The publisher is another one: what grows here is the viewer's.
+struct Footprint {
+  unsigned threads = entries("/proc/self/task");
+  unsigned files = entries("/proc/self/fd");
+};
+
+// Stops at moments spread over what leads to the first frames and a little longer.
+void assert_stops(const Loopback &loopback, int rounds, gint64 from_us, gint64 step_us) {
+  for (int round = 0; round < rounds; round++) {
+    Player player(loopback.play(), {"sink", "audio"});
+    player.play();
+    // The moment is the test's input; nothing is waited for.
+    g_usleep(from_us + round * step_us);
+    player.stop();
+    fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
+  }
+}
+
+} // namespace
+
+GST_START_TEST(test_lifecycle_stops_at_fifty_moments_of_connecting) {
+  Loopback loopback;
+  loopback.publish();
+  assert_stops(loopback, 50, 0, 4000);
+}
+GST_END_TEST
+
+GST_START_TEST(test_lifecycle_stops_at_fifty_later_moments) {
+  Loopback loopback;
+  loopback.publish();
+  assert_stops(loopback, 50, 200000, 6000);
+}
+GST_END_TEST
+
+GST_START_TEST(test_lifecycle_twenty_rounds_leave_no_threads_or_files) {
+  LoopbackServer server;
+  const std::string program =
+      std::string(g_getenv("BUILD_ROOT")) + "/tests/support/vdoninja-publisher";
+  GError *error = nullptr;
+  const auto publisher = ObjPtr<GSubprocess>::adopt(
+      g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE, &error, program.c_str(),
+                       "--server", server.url().c_str(), "--stream-id", "cam", "--size",
+                       "320x180", "--fps", "15", "--seconds", "110", nullptr));
+  fail_unless(publisher.get() != nullptr, "%s", error ? error->message : "");
+  server.await("the stream", [](const auto &state) { return state.count("seed") > 0; });
+  Footprint before;
+  for (int round = 0; round < 20; round++) {
+    {
+      Player player(server.play(), {"sink", "audio"});
+      player.play();
+      player.expect_buffers("sink", 1);
+    }
+    server.await("the socket to go",
+                 [](const auto &state) { return state.clients.size() == 1; });
+    if (round == 1)
+      before = Footprint(); // thread pools have been filled
+  }
+  const Footprint after;
+  g_subprocess_force_exit(publisher.get());
+  fail_unless(after.threads <= before.threads + 4, "threads: %u, then %u", before.threads,
+              after.threads);
+  fail_unless(after.files <= before.files + 4, "files: %u, then %u", before.files,
+              after.files);
+}
+GST_END_TEST
+
+GST_START_TEST(test_lifecycle_one_element_plays_again_and_again) {
+  Loopback loopback;
+  loopback.publish();
+  // gst-launch syntax links a pad once only.
+  Player player("fakesink name=sink sync=false async=false " + loopback.source());
+  g_signal_connect(player.source(), "pad-added",
+                   G_CALLBACK(+[](GstElement *source, GstPad *pad, GstBin *pipeline) {
+                     const auto sink =
+                         ObjPtr<GstElement>::adopt(gst_bin_get_by_name(pipeline, "sink"));
+                     if (g_str_equal(GST_PAD_NAME(pad), "video_0"))
+                       gst_element_link_pads(source, "video_0", sink.get(), "sink");
+                   }),
+                   player.pipeline());
+  for (int round = 0; round < 5; round++) {
+    player.play();
+    player.expect_buffers("sink", 3);
+    player.stop();
+  }
+  const auto state = player.state();
+  fail_unless_equals_int(state.no_more_pads, 5);
+  fail_unless_equals_int(state.pads.size(), 10);
+  fail_unless_equals_int(state.removed.size(), 10);
+}
+GST_END_TEST
+
+static Suite *lifecycle_suite() {
+  Suite *suite = suite_create("vdoninjasrc-lifecycle");
+  TCase *tc = tcase_create("lifecycle");
+  tcase_set_timeout(tc, 110);
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_lifecycle_stops_at_fifty_moments_of_connecting);
+  tcase_add_test(tc, test_lifecycle_stops_at_fifty_later_moments);
+  tcase_add_test(tc, test_lifecycle_twenty_rounds_leave_no_threads_or_files);
+  tcase_add_test(tc, test_lifecycle_one_element_plays_again_and_again);
+  return suite;
+}
+
+GST_CHECK_MAIN(lifecycle);
