@@ -3,6 +3,7 @@
 // to NULL waits for its streaming threads, which may be held up downstream.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 
@@ -25,14 +26,18 @@ public:
                            [](gpointer data) { delete static_cast<Work *>(data); });
   }
 
-  // Returns when all that dispose() was given is gone. Thread: any but a streaming
+  // Returns when all that dispose() was given is gone, or false after kPatience: what is
+  // held up then goes by itself, and holds what it needs. Thread: any but a streaming
   // thread.
-  void wait() {
+  bool wait() {
     Lock lock(mutex_);
-    lock.wait(done_, [this]() NO_THREAD_SAFETY_ANALYSIS { return pending_ == 0; });
+    return lock.wait_for(done_, kPatience,
+                         [this]() NO_THREAD_SAFETY_ANALYSIS { return pending_ == 0; });
   }
 
 private:
+  static constexpr std::chrono::milliseconds kPatience{500};
+
   struct Work {
     std::shared_ptr<Disposer> disposer;
     ObjPtr<GstBin> bin;

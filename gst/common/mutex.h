@@ -2,6 +2,7 @@
 // A mutex that clang's -Wthread-safety understands; with g++ the attributes vanish.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -38,9 +39,12 @@ public:
   Lock(const Lock &) = delete;
   Lock &operator=(const Lock &) = delete;
 
-  // Waits until `ready()` holds; `condition` is notified by whoever makes it true.
-  template <typename Ready> void wait(std::condition_variable &condition, Ready ready) {
-    condition.wait(lock_, ready);
+  // Waits until `ready()` holds, false if not within `limit`; `condition` is notified by
+  // whoever makes it true.
+  template <typename Ready>
+  bool wait_for(std::condition_variable &condition, std::chrono::milliseconds limit,
+                Ready ready) {
+    return condition.wait_for(lock_, limit, ready);
   }
 
 private:

@@ -170,6 +170,7 @@ bool start(GstVdoNinjaSrc *self) {
   auto receiver = std::make_shared<vdn::Receiver>(
       GST_ELEMENT(self), vdn::make_secret(settings), std::move(plan),
       settings.on_disconnect, receiver_callbacks(self));
+  receiver->start();
   Lock lock(self->impl->mutex);
   self->impl->receiver = std::move(receiver);
   return true;
@@ -319,6 +320,7 @@ static void gst_vdoninja_src_class_init(GstVdoNinjaSrcClass *klass) {
   auto *object_class = G_OBJECT_CLASS(klass);
   auto *element_class = GST_ELEMENT_CLASS(klass);
   GST_DEBUG_CATEGORY_INIT(vdoninja_src_debug, "vdoninjasrc", 0, "VDO.Ninja source");
+  vdn::crypto_init();
   vdn::pads_debug_init();
   vdn::session_debug_init();
 

@@ -3,23 +3,19 @@
 
 #include <future>
 
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_src_debug);
+
 namespace vdn {
 
 namespace {
 
-// The first DTLS element of a process makes an RSA key, which takes a second on small
-// machines: better while the server is being reached than after the offer has come.
-void make_dtls_key(GstElement *, gpointer) {
-  ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
-}
+constexpr unsigned kFarewellMs = 50;
 
 } // namespace
 
 Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
                    GstVdoNinjaOnDisconnect policy, ReceiverCallbacks callbacks)
-    : element_(element), policy_(policy), callbacks_(std::move(callbacks)),
-      loop_("vdoninja") {
-  gst_element_call_async(element_, make_dtls_key, nullptr, nullptr);
+    : element_(element), policy_(policy), callbacks_(std::move(callbacks)) {
   Outputs::Callbacks output_callbacks;
   output_callbacks.problem = [this](const GError *error, bool fatal) {
     callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, error->domain,
@@ -29,18 +25,63 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
     callbacks_.decoder_setup(decoder);
   };
   outputs_ = std::make_unique<Outputs>(
-      loop_, element_, disposer_, std::move(plan.outputs), std::move(output_callbacks));
-  loop_.post([this, secret = std::move(secret), config = std::move(plan.viewer)] {
-    viewer_ = std::make_unique<Viewer>(loop_, GST_BIN(element_), disposer_, secret,
+      *loop_, element_, disposer_, std::move(plan.outputs), std::move(output_callbacks));
+  loop_->post([this, secret = std::move(secret), config = std::move(plan.viewer)] {
+    viewer_ = std::make_unique<Viewer>(*loop_, GST_BIN(element_), disposer_, secret,
                                        config, viewer_callbacks());
-    viewer_->connect();
   });
 }
 
+void Receiver::start() {
+  loop_->post([this] { viewer_->connect(); });
+  gst_element_call_async(
+      element_, make_dtls_key, new std::weak_ptr<Receiver>(weak_from_this()),
+      [](gpointer data) { delete static_cast<std::weak_ptr<Receiver> *>(data); });
+}
+
+// The first DTLS element of a process makes an RSA key, which takes a second and more on
+// small machines. Here nobody waits for it, least of all a change to NULL; streams are
+// asked for afterwards. Thread: GStreamer's pool.
+void Receiver::make_dtls_key(GstElement *, gpointer weak_receiver) {
+  ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
+  auto self = static_cast<std::weak_ptr<Receiver> *>(weak_receiver)->lock();
+  if (self)
+    self->loop_->post([receiver = self.get()] {
+      receiver->has_dtls_key_ = true;
+      receiver->play_if_ready();
+    });
+}
+
+void Receiver::play_if_ready() {
+  if (has_dtls_key_ && wants_play_)
+    viewer_->play();
+}
+
+// A publisher that heard the goodbye stops sending at once, and serves us again at once.
+void Receiver::say_goodbye() {
+  auto said = std::make_shared<std::promise<void>>();
+  auto result = said->get_future();
+  bool posted = loop_->post([this, said] {
+    farewell_ = std::make_unique<Timer>(*loop_);
+    if (viewer_->leave())
+      farewell_->start(kFarewellMs, [said] { said->set_value(); });
+    else
+      said->set_value();
+  });
+  if (posted)
+    result.wait();
+}
+
 void Receiver::close() {
-  loop_.stop([this] { viewer_.reset(); });
+  say_goodbye();
+  loop_->stop([this] {
+    farewell_.reset();
+    viewer_.reset();
+  });
   outputs_->clear();
-  disposer_->wait();
+  if (!disposer_->wait())
+    GST_CAT_WARNING_OBJECT(vdoninja_src_debug, element_,
+                           "a session is held up and ends by itself");
 }
 
 ViewerCallbacks Receiver::viewer_callbacks() {
@@ -116,30 +157,33 @@ void Receiver::peer_news(const Stream &stream, const Message &message) {
 }
 
 void Receiver::play() {
-  loop_.post([this] { viewer_->play(); });
+  loop_->post([this] {
+    wants_play_ = true;
+    play_if_ready();
+  });
 }
 
 void Receiver::finish() {
-  loop_.post([this] { outputs_->finish(); });
+  loop_->post([this] { outputs_->finish(); });
 }
 
 void Receiver::set_latency(unsigned ms) {
-  loop_.post([this, ms] {
+  loop_->post([this, ms] {
     viewer_->set_latency(ms);
     outputs_->set_latency(ms);
   });
 }
 
 void Receiver::set_video_bitrate(unsigned kbps) {
-  loop_.post([this, kbps] { viewer_->set_video_bitrate(kbps); });
+  loop_->post([this, kbps] { viewer_->set_video_bitrate(kbps); });
 }
 
 bool Receiver::send(const std::string &stream_id, const std::string &json) {
-  if (loop_.is_current())
+  if (loop_->is_current())
     return viewer_ && viewer_->send(stream_id, json);
   auto sent = std::make_shared<std::promise<bool>>();
   auto result = sent->get_future();
-  if (!loop_.post([this, sent, stream_id, json] {
+  if (!loop_->post([this, sent, stream_id, json] {
         sent->set_value(viewer_->send(stream_id, json));
       }))
     return false;
@@ -147,16 +191,16 @@ bool Receiver::send(const std::string &stream_id, const std::string &json) {
 }
 
 void Receiver::request_keyframe() {
-  loop_.post([this] { outputs_->request_keyframes(); });
+  loop_->post([this] { outputs_->request_keyframes(); });
 }
 
 void Receiver::reconnect() {
-  loop_.post([this] { viewer_->reconnect(); });
+  loop_->post([this] { viewer_->reconnect(); });
 }
 
 void Receiver::child_failed(ObjPtr<GstObject> source, const GError *error) {
   std::shared_ptr<GError> copy(g_error_copy(error), g_error_free);
-  loop_.post([this, source, copy] {
+  loop_->post([this, source, copy] {
     if (!outputs_->element_failed(source.get(), copy.get()))
       viewer_->element_failed(source.get(), copy.get());
   });

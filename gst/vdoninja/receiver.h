@@ -25,11 +25,13 @@ struct ReceiverCallbacks {
   std::function<void(GstElement *decoder)> decoder_setup;
 };
 
-class Receiver {
+class Receiver : public std::enable_shared_from_this<Receiver> {
 public:
-  // Opens the socket. Thread: any, and nothing here waits for the network.
+  // Thread: any, and nothing here waits for the network.
   Receiver(GstElement *element, Secret secret, Plan plan, GstVdoNinjaOnDisconnect policy,
            ReceiverCallbacks callbacks);
+  // Opens the socket.
+  void start();
   // Closes sessions, removes pads, joins; what is called later has no effect. Not from
   // the loop's or a streaming thread.
   void close();
@@ -50,16 +52,23 @@ public:
 private:
   ViewerCallbacks viewer_callbacks();
   void lost(const Stream &stream);
+  static void make_dtls_key(GstElement *, gpointer weak_receiver);
+  void play_if_ready();
+  void say_goodbye();
   void peer_news(const Stream &stream, const Message &message);
 
   GstElement *element_;
   GstVdoNinjaOnDisconnect policy_;
   ReceiverCallbacks callbacks_;
   std::shared_ptr<Disposer> disposer_ = std::make_shared<Disposer>();
-  Loop loop_;
+  std::shared_ptr<Loop> loop_ = std::make_shared<Loop>("vdoninja");
   // Made, used and dropped on the loop, but for clearing the pads once it stopped.
   std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<Viewer> viewer_;
+  std::unique_ptr<Timer> farewell_;
+  // On the loop.
+  bool has_dtls_key_ = false;
+  bool wants_play_ = false;
 };
 
 } // namespace vdn

@@ -196,8 +196,9 @@ void Outputs::connect_source(Output &output) {
   request.conceal_errors = config_.conceal_errors;
   request.decoder_setup = callbacks_.decoder_setup;
   unsigned output_id = output.id, branch_id = next_id_++;
-  request.broken = [this, output_id, branch_id](GstFlowReturn flow) {
-    loop_.post([this, output_id, branch_id, flow] {
+  request.broken = [this, loop = loop_.shared_from_this(), output_id,
+                    branch_id](GstFlowReturn flow) {
+    loop->post([this, output_id, branch_id, flow] {
       branch_broken(output_id, branch_id, flow);
     });
   };

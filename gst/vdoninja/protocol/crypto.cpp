@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <openssl/err.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 namespace vdn {
@@ -132,6 +133,10 @@ std::string to_hex(const uint8_t *data, size_t size) {
 std::string sha256_hex(const void *data, size_t size) {
   uint8_t digest[32];
   return sha256(data, size, digest) ? to_hex(digest, sizeof digest) : std::string();
+}
+
+void crypto_init() {
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 }
 
 Secret::Secret(const char *password, std::string_view salt) {

@@ -33,6 +33,10 @@ std::string to_hex(const uint8_t *data, size_t size);
 // SHA-256 of `data`, lower-case hex.
 std::string sha256_hex(const void *data, size_t size);
 
+// Once per process, before anything else uses OpenSSL: its clean-up at exit crashes when
+// threads of a DTLS connection are still ending. The system takes the memory back anyway.
+void crypto_init();
+
 enum CryptoError { CRYPTO_ERROR_DISABLED, CRYPTO_ERROR_FORMAT, CRYPTO_ERROR_PASSWORD };
 GQuark crypto_error_quark();
 

@@ -42,9 +42,10 @@ void session_debug_init() {
                           "VDO.Ninja sessions");
 }
 
-void Session::run_later(const std::weak_ptr<Session> &weak, Loop &loop,
+void Session::run_later(const std::weak_ptr<Session> &weak,
+                        const std::shared_ptr<Loop> &loop,
                         std::function<void(Session &)> job) {
-  loop.post([weak, job = std::move(job)] {
+  loop->post([weak, job = std::move(job)] {
     auto self = weak.lock();
     if (self && !self->closed_)
       job(*self);
@@ -160,7 +161,7 @@ void Session::fast_start() {
 }
 
 void Session::hook(gpointer object, const char *signal, GCallback handler) {
-  auto *at = new Hook{weak_from_this(), loop_};
+  auto *at = new Hook{weak_from_this(), loop_.shared_from_this()};
   gulong id = g_signal_connect_data(object, signal, handler, at, Hook::free,
                                     static_cast<GConnectFlags>(0));
   handlers_.emplace_back(ObjPtr<GObject>::ref(G_OBJECT(object)), id);
@@ -322,7 +323,7 @@ GstPromise *Session::promise(void (Session::*step)(const GstStructure *reply)) {
     run_later(waiting->hook.session, waiting->hook.loop, job);
   };
   pending_ = gst_promise_new_with_change_func(
-      answered, new Waiting{{weak_from_this(), loop_}, step},
+      answered, new Waiting{{weak_from_this(), loop_.shared_from_this()}, step},
       [](gpointer data) { delete static_cast<Waiting *>(data); });
   return pending_;
 }
@@ -425,9 +426,15 @@ void Session::add_candidate(const Candidate &candidate) {
   // Anything else is taken for the end of candidates by webrtcbin.
   if (candidate.text.rfind("candidate:", 0) != 0)
     return;
-  // All media is bundled onto the first m-line; 1.22 drops candidates for the others.
+  // All media is bundled onto the first m-line in use; 1.22 drops candidates for the
+  // others.
+  unsigned mline = 0;
+  for (unsigned removed : offer_->removed)
+    if (removed == mline)
+      mline++;
   GST_LOG_OBJECT(webrtc_.get(), "remote %s", candidate.text.c_str());
-  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", 0u, candidate.text.c_str());
+  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", mline,
+                        candidate.text.c_str());
 }
 
 void Session::local_candidate(unsigned mline, std::string text) {
@@ -476,14 +483,14 @@ void Session::channel_arrived(ObjPtr<GstWebRTCDataChannel> channel) {
     GST_INFO_OBJECT(webrtc_.get(), "ignoring data channel \"%s\"", label.get());
     return;
   }
-  run_later(weak_from_this(), loop_, [channel](Session &self) {
+  run_later(weak_from_this(), loop_.shared_from_this(), [channel](Session &self) {
     self.channel_ = channel;
     self.channel_opened();
   });
   auto connect = [&](const char *signal, GCallback handler) {
     g_signal_connect_data(channel.get(), signal, handler,
-                          new Hook{weak_from_this(), loop_}, Hook::free,
-                          static_cast<GConnectFlags>(0));
+                          new Hook{weak_from_this(), loop_.shared_from_this()},
+                          Hook::free, static_cast<GConnectFlags>(0));
   };
   connect("on-message-string",
           G_CALLBACK(+[](GstWebRTCDataChannel *, gchar *text, gpointer data) {

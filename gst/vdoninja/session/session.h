@@ -112,7 +112,7 @@ private:
   // What a GObject callback carries: it may run late, on any thread.
   struct Hook {
     std::weak_ptr<Session> session;
-    Loop &loop;
+    std::shared_ptr<Loop> loop;
 
     static void free(gpointer data, GClosure *) { delete static_cast<Hook *>(data); }
     static void free_data(gpointer data) { delete static_cast<Hook *>(data); }
@@ -125,7 +125,8 @@ private:
   void fast_start();
   void hook(gpointer object, const char *signal, GCallback handler);
   void post(std::function<void(Session &)> job);
-  static void run_later(const std::weak_ptr<Session> &weak, Loop &loop,
+  static void run_later(const std::weak_ptr<Session> &weak,
+                        const std::shared_ptr<Loop> &loop,
                         std::function<void(Session &)> job);
 
   void pump();

@@ -33,8 +33,8 @@ std::string ping_now() {
 } // namespace
 
 Stream::Stream(Loop &loop, const Host &host, std::string id, std::string wire_id)
-    : loop_(loop), host_(host), id_(std::move(id)), wire_id_(std::move(wire_id)),
-      retry_(loop), unanswered_(loop), connect_timeout_(loop), grace_(loop), watch_(loop),
+    : host_(host), id_(std::move(id)), wire_id_(std::move(wire_id)), retry_(loop),
+      unanswered_(loop), connect_timeout_(loop), grace_(loop), watch_(loop),
       linger_(loop) {}
 
 Stream::~Stream() {

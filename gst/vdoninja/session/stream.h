@@ -78,7 +78,6 @@ private:
   void watch();
   void session_failed(const GError *error);
 
-  Loop &loop_;
   const Host &host_;
   std::string id_;
   std::string wire_id_;

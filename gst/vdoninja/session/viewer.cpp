@@ -44,9 +44,18 @@ Viewer::Viewer(Loop &loop, GstBin *bin, std::shared_ptr<Disposer> disposer, Secr
     add(id);
 }
 
-Viewer::~Viewer() {
-  for (auto &stream : streams_)
+Viewer::~Viewer() = default;
+
+bool Viewer::leave() {
+  playing_ = false;
+  reopen_.stop();
+  enter_.stop();
+  bool heard = false;
+  for (auto &stream : streams_) {
+    heard |= stream->session() && stream->session()->channel_is_open();
     stream->leave();
+  }
+  return heard;
 }
 
 Stream::Host Viewer::make_host() {

@@ -72,6 +72,8 @@ public:
   bool send(const std::string &stream_id, const std::string &json);
   // An element inside a webrtcbin posted an error: that session is over.
   void element_failed(GstObject *source, const GError *error);
+  // Says goodbye to all publishers; false when there is nobody to hear it.
+  bool leave();
   // Drops every session and the socket, and starts over.
   void reconnect();
   ViewerState state() const { return state_; }

@@ -22,6 +22,9 @@ Loop::~Loop() {
 void Loop::run() {
   g_main_context_push_thread_default(context_);
   g_main_loop_run(main_loop_);
+  // What was cancelled completes now; it would keep sockets and this context otherwise.
+  while (g_main_context_iteration(context_, FALSE))
+    ;
   g_main_context_pop_thread_default(context_);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <thread>
 
 #include "glib-ptr.h"
@@ -12,7 +13,8 @@ namespace vdn {
 
 using Job = std::function<void()>;
 
-class Loop {
+// Owned by a shared_ptr where callbacks of foreign threads hold it.
+class Loop : public std::enable_shared_from_this<Loop> {
 public:
   // Starts the thread. `name`: at most 15 characters, as debuggers show it.
   explicit Loop(const char *name);
