@@ -21,8 +21,10 @@ public:
       pending_++;
     }
     gst_element_set_locked_state(element.get(), TRUE);
-    auto *work = new Work{shared_from_this(), ObjPtr<GstBin>::ref(bin), element};
-    gst_element_call_async(element.get(), run, work,
+    auto *work =
+        new Work{shared_from_this(), ObjPtr<GstBin>::ref(bin), std::move(element)};
+    // On the bin: a reference to the element itself would outlive run().
+    gst_element_call_async(GST_ELEMENT_CAST(bin), run, work,
                            [](gpointer data) { delete static_cast<Work *>(data); });
   }
 
@@ -44,10 +46,11 @@ private:
     ObjPtr<GstElement> element;
   };
 
-  static void run(GstElement *element, gpointer data) {
+  static void run(GstElement *, gpointer data) {
     auto *work = static_cast<Work *>(data);
-    gst_element_set_state(element, GST_STATE_NULL);
-    gst_bin_remove(work->bin.get(), element);
+    gst_element_set_state(work->element.get(), GST_STATE_NULL);
+    gst_bin_remove(work->bin.get(), work->element.get());
+    work->element.reset(); // sockets close before wait() returns
     Lock lock(work->disposer->mutex_);
     if (--work->disposer->pending_ == 0)
       work->disposer->done_.notify_all();

@@ -145,7 +145,8 @@ GST_START_TEST(test_answer_respects_the_order_of_video_codecs) {
     loopback.server.await("an answer", [&](const HandshakeServer::State &state) {
       return state.received > 0 && !(answer = loopback.answer_in(state)).empty();
     });
-    const auto words = split_words(section(answer, "video").lines[0]);
+    const auto video = section(answer, "video"); // the words are views into it
+    const auto words = split_words(video.lines[0]);
     fail_unless(words.size() > 3 && words[3] == order.first, "%s: %s", order.codecs,
                 answer.c_str());
     player.stop();
