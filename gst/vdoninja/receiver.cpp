@@ -39,22 +39,14 @@ void Receiver::start() {
       [](gpointer data) { delete static_cast<std::weak_ptr<Receiver> *>(data); });
 }
 
-// The first DTLS element of a process makes an RSA key, which takes a second and more on
-// small machines. Here nobody waits for it, least of all a change to NULL; streams are
-// asked for afterwards. Thread: GStreamer's pool.
+// The first DTLS element of a process makes an RSA key, which takes half a second on a PC
+// and more on small machines. No session is begun before, so that nobody waits for it in
+// there, least of all a change to NULL. Thread: GStreamer's pool.
 void Receiver::make_dtls_key(GstElement *, gpointer weak_receiver) {
   ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
   auto self = static_cast<std::weak_ptr<Receiver> *>(weak_receiver)->lock();
   if (self)
-    self->loop_->post([receiver = self.get()] {
-      receiver->has_dtls_key_ = true;
-      receiver->play_if_ready();
-    });
-}
-
-void Receiver::play_if_ready() {
-  if (has_dtls_key_ && wants_play_)
-    viewer_->play();
+    self->loop_->post([receiver = self.get()] { receiver->viewer_->admit_offers(); });
 }
 
 // A publisher that heard the goodbye stops sending at once, and serves us again at once.
@@ -157,10 +149,7 @@ void Receiver::peer_news(const Stream &stream, const Message &message) {
 }
 
 void Receiver::play() {
-  loop_->post([this] {
-    wants_play_ = true;
-    play_if_ready();
-  });
+  loop_->post([this] { viewer_->play(); });
 }
 
 void Receiver::finish() {

@@ -53,7 +53,6 @@ private:
   ViewerCallbacks viewer_callbacks();
   void lost(const Stream &stream);
   static void make_dtls_key(GstElement *, gpointer weak_receiver);
-  void play_if_ready();
   void say_goodbye();
   void peer_news(const Stream &stream, const Message &message);
 
@@ -66,9 +65,6 @@ private:
   std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<Viewer> viewer_;
   std::unique_ptr<Timer> farewell_;
-  // On the loop.
-  bool has_dtls_key_ = false;
-  bool wants_play_ = false;
 };
 
 } // namespace vdn

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "handshake-server.h"
 
+#include "crypto.h"
+
 #include "loop-call.h"
 
 namespace vdn {
@@ -24,7 +26,9 @@ HandshakeServer::State::find_stream(std::string_view wire_id) const {
 }
 
 HandshakeServer::HandshakeServer(Options options)
-    : options_(std::move(options)), router_(options_.routing), loop_("handshake") {}
+    : options_(std::move(options)), router_(options_.routing), loop_("handshake") {
+  crypto_init(); // before a test does anything with OpenSSL
+}
 
 HandshakeServer::~HandshakeServer() {
   loop_.stop([this] { shut(); });

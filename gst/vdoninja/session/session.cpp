@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "session.h"
 
-#include <algorithm>
-
 #include <sys/random.h>
 
 GST_DEBUG_CATEGORY(vdoninja_session_debug);
@@ -12,8 +10,6 @@ namespace vdn {
 
 namespace {
 
-constexpr unsigned kFirstBundleMs = 70;
-constexpr unsigned kBundleMs = 250;
 constexpr size_t kMaxQueuedOffers = 8;
 constexpr guint kFastStartPackets = 2;
 
@@ -110,6 +106,12 @@ bool Session::setup(GError **error) {
   };
   hook(webrtc_.get(), "notify::connection-state", G_CALLBACK(changed));
   hook(webrtc_.get(), "notify::ice-connection-state", G_CALLBACK(changed));
+  hook(webrtc_.get(), "notify::ice-gathering-state",
+       G_CALLBACK(+[](GObject *, GParamSpec *, gpointer data) {
+         auto *at = static_cast<Hook *>(data);
+         run_later(at->session, at->loop,
+                   [](Session &self) { self.gathering_changed(); });
+       }));
 
   gst_bin_add(bin_.get(), webrtc_.get());
   if (gst_element_sync_state_with_parent(webrtc_.get()))
@@ -117,33 +119,6 @@ bool Session::setup(GError **error) {
   g_set_error(error, session_error_quark(), SESSION_ERROR_WEBRTC,
               "webrtcbin does not start; GST_DEBUG=webrtcbin:5 says why");
   return false;
-}
-
-void Session::setup_ice() {
-  if (!config_.stun_server.empty())
-    g_object_set(webrtc_.get(), "stun-server", config_.stun_server.c_str(), nullptr);
-  if (config_.relay_only)
-    gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "ice-transport-policy", "relay");
-  for (const auto &server : config_.turn_servers) {
-    gboolean added = FALSE;
-    g_signal_emit_by_name(webrtc_.get(), "add-turn-server", server.c_str(), &added);
-    if (!added)
-      GST_WARNING_OBJECT(webrtc_.get(), "a TURN server was not accepted");
-  }
-  ObjPtr<GObject> ice;
-  g_object_get(webrtc_.get(), "ice-agent", ice.out(), nullptr);
-  for (const auto &address : config_.local_addresses) {
-    gboolean added = FALSE;
-    g_signal_emit_by_name(ice.get(), "add-local-ip-address", address.c_str(), &added);
-  }
-  // libnice looks for a UPnP router unless told not to: multicast on networks that are
-  // not ours, and a leak in gssdp.
-  if (g_object_class_find_property(G_OBJECT_GET_CLASS(ice.get()), "agent")) {
-    ObjPtr<GObject> agent;
-    g_object_get(ice.get(), "agent", agent.out(), nullptr);
-    if (agent && g_object_class_find_property(G_OBJECT_GET_CLASS(agent.get()), "upnp"))
-      g_object_set(agent.get(), "upnp", FALSE, nullptr);
-  }
 }
 
 // A jitterbuffer holds the first packets back for the whole latency unless told that a
@@ -404,67 +379,6 @@ void Session::send_answer() {
 
 // -----------------------------------------------------------------------------
 // candidates
-
-void Session::handle_candidates(const Message &message) {
-  if (message.session && config_.id && *message.session != *config_.id)
-    return; // of an earlier session
-  for (const auto &candidate : message.candidates) {
-    if (++candidates_seen_ > kMaxCandidates) {
-      if (candidates_seen_ == kMaxCandidates + 1)
-        GST_WARNING_OBJECT(webrtc_.get(), "more than %zu candidates, ignoring the rest",
-                           kMaxCandidates);
-      return;
-    }
-    if (remote_set_)
-      add_candidate(candidate);
-    else
-      remote_candidates_.push_back(candidate);
-  }
-}
-
-void Session::add_candidate(const Candidate &candidate) {
-  // Anything else is taken for the end of candidates by webrtcbin.
-  if (candidate.text.rfind("candidate:", 0) != 0)
-    return;
-  // All media is bundled onto the first m-line in use; 1.22 drops candidates for the
-  // others.
-  unsigned mline = 0;
-  for (unsigned removed : offer_->removed)
-    if (removed == mline)
-      mline++;
-  GST_LOG_OBJECT(webrtc_.get(), "remote %s", candidate.text.c_str());
-  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", mline,
-                        candidate.text.c_str());
-}
-
-void Session::local_candidate(unsigned mline, std::string text) {
-  if (text.empty() || !offer_ || mline >= offer_->mids.size())
-    return;
-  local_candidates_.push_back(
-      {std::move(text), offer_->mids[mline], static_cast<int>(mline)});
-  if (!bundle_timer_.active())
-    bundle_timer_.start(first_bundle_ ? kFirstBundleMs : kBundleMs,
-                        [this] { flush_candidates(); });
-}
-
-void Session::flush_candidates() {
-  first_bundle_ = false;
-  if (local_candidates_.empty())
-    return;
-  bool over_channel = channel_ready_ && config_.id;
-  for (size_t at = 0; at < local_candidates_.size(); at += kCandidatesPerMessage) {
-    auto from = local_candidates_.begin() + at;
-    auto to = from + std::min(kCandidatesPerMessage, local_candidates_.size() - at);
-    Envelope where = envelope();
-    if (over_channel)
-      where.me = nullptr;
-    send_signal(encode_candidates(where, {from, to}, false), over_channel);
-  }
-  local_candidates_.clear();
-}
-
-// --------------------------------------------------------------------------- link and
-// data
 
 bool Session::send(const std::string &text) {
   if (!channel_ready_ || text.empty())

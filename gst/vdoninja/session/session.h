@@ -139,6 +139,7 @@ private:
   void send_answer();
   void add_candidate(const Candidate &candidate);
   void local_candidate(unsigned mline, std::string text);
+  void gathering_changed();
   void flush_candidates();
   Envelope envelope() const;
   bool send_signal(const std::string &text, bool over_channel);

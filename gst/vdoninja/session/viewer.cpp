@@ -15,6 +15,7 @@ namespace {
 constexpr unsigned kListingTimeoutMs = 10000;
 constexpr unsigned kSpontaneousOffersMs = 1500;
 constexpr size_t kMaxEarlyMessages = 100;
+constexpr size_t kMaxHeldOffers = 16;
 constexpr size_t kMaxStreams = 256;
 // A socket that lived this long starts again at the shortest back-off.
 constexpr gint64 kSettledUs = 60 * G_USEC_PER_SEC;
@@ -230,6 +231,13 @@ void Viewer::play() {
     enter();
 }
 
+void Viewer::admit_offers() {
+  admits_offers_ = true;
+  auto offers = std::move(held_offers_);
+  for (const auto &message : offers)
+    handle_offer(message);
+}
+
 // Each connection is a new client to the server: custom servers take the id from us.
 void Viewer::open_socket() {
   reopen_.stop();
@@ -340,6 +348,11 @@ void Viewer::dispatch(const Message &message) {
 void Viewer::handle_offer(const Message &message) {
   if (message.scene || message.peer.empty() || !playing_)
     return;
+  if (!admits_offers_) {
+    if (held_offers_.size() < kMaxHeldOffers)
+      held_offers_.push_back(message);
+    return;
+  }
   Stream *stream = nullptr;
   if (!message.stream_id.empty())
     stream = wanted(message.stream_id, true);

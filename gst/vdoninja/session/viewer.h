@@ -66,6 +66,8 @@ public:
   void connect();
   // From now on streams are asked for.
   void play();
+  // Offers are answered from now on; those that came before are kept.
+  void admit_offers();
   void set_latency(unsigned ms);
   void set_video_bitrate(unsigned kbps);
   // To the publisher of `stream_id`, to all when empty. False when nobody got it.
@@ -115,6 +117,8 @@ private:
   std::deque<Message> early_; // candidates that came before their offer
   ViewerState state_ = ViewerState::kDisconnected;
   bool playing_ = false;
+  bool admits_offers_ = false;
+  std::deque<Message> held_offers_;
   bool failed_ = false;
   unsigned attempts_ = 0;
   gint64 opened_at_ = 0;

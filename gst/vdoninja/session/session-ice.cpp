@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// How a session finds its way: servers, addresses, candidates.
+#include "session.h"
+
+#include <algorithm>
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr unsigned kFirstBundleMs = 70;
+constexpr unsigned kBundleMs = 250;
+
+} // namespace
+
+void Session::setup_ice() {
+  if (!config_.stun_server.empty())
+    g_object_set(webrtc_.get(), "stun-server", config_.stun_server.c_str(), nullptr);
+  if (config_.relay_only)
+    gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "ice-transport-policy", "relay");
+  for (const auto &server : config_.turn_servers) {
+    gboolean added = FALSE;
+    g_signal_emit_by_name(webrtc_.get(), "add-turn-server", server.c_str(), &added);
+    if (!added)
+      GST_WARNING_OBJECT(webrtc_.get(), "a TURN server was not accepted");
+  }
+  ObjPtr<GObject> ice;
+  g_object_get(webrtc_.get(), "ice-agent", ice.out(), nullptr);
+  for (const auto &address : config_.local_addresses) {
+    gboolean added = FALSE;
+    g_signal_emit_by_name(ice.get(), "add-local-ip-address", address.c_str(), &added);
+  }
+  // libnice looks for a UPnP router unless told not to: multicast on networks that are
+  // not ours, and a leak in gssdp.
+  if (g_object_class_find_property(G_OBJECT_GET_CLASS(ice.get()), "agent")) {
+    ObjPtr<GObject> agent;
+    g_object_get(ice.get(), "agent", agent.out(), nullptr);
+    if (agent && g_object_class_find_property(G_OBJECT_GET_CLASS(agent.get()), "upnp"))
+      g_object_set(agent.get(), "upnp", FALSE, nullptr);
+  }
+}
+
+void Session::handle_candidates(const Message &message) {
+  if (message.session && config_.id && *message.session != *config_.id)
+    return; // of an earlier session
+  for (const auto &candidate : message.candidates) {
+    if (++candidates_seen_ > kMaxCandidates) {
+      if (candidates_seen_ == kMaxCandidates + 1)
+        GST_WARNING_OBJECT(webrtc_.get(), "more than %zu candidates, ignoring the rest",
+                           kMaxCandidates);
+      return;
+    }
+    if (remote_set_)
+      add_candidate(candidate);
+    else
+      remote_candidates_.push_back(candidate);
+  }
+}
+
+void Session::add_candidate(const Candidate &candidate) {
+  // Anything else is taken for the end of candidates by webrtcbin.
+  if (candidate.text.rfind("candidate:", 0) != 0)
+    return;
+  // All media is bundled onto the first m-line in use; 1.22 drops candidates for the
+  // others.
+  unsigned mline = 0;
+  for (unsigned removed : offer_->removed)
+    if (removed == mline)
+      mline++;
+  GST_LOG_OBJECT(webrtc_.get(), "remote %s", candidate.text.c_str());
+  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", mline,
+                        candidate.text.c_str());
+}
+
+void Session::local_candidate(unsigned mline, std::string text) {
+  if (text.empty() || !offer_ || mline >= offer_->mids.size())
+    return;
+  local_candidates_.push_back(
+      {std::move(text), offer_->mids[mline], static_cast<int>(mline)});
+  if (!bundle_timer_.active())
+    bundle_timer_.start(first_bundle_ ? kFirstBundleMs : kBundleMs,
+                        [this] { flush_candidates(); });
+}
+
+// Nothing more to bundle with, once the answer is out.
+void Session::gathering_changed() {
+  GstWebRTCICEGatheringState state;
+  g_object_get(webrtc_.get(), "ice-gathering-state", &state, nullptr);
+  if (state == GST_WEBRTC_ICE_GATHERING_STATE_COMPLETE && !busy_) {
+    bundle_timer_.stop();
+    flush_candidates();
+  }
+}
+
+void Session::flush_candidates() {
+  first_bundle_ = false;
+  if (local_candidates_.empty())
+    return;
+  bool over_channel = channel_ready_ && config_.id;
+  for (size_t at = 0; at < local_candidates_.size(); at += kCandidatesPerMessage) {
+    auto from = local_candidates_.begin() + at;
+    auto to = from + std::min(kCandidatesPerMessage, local_candidates_.size() - at);
+    Envelope where = envelope();
+    if (over_channel)
+      where.me = nullptr;
+    send_signal(encode_candidates(where, {from, to}, false), over_channel);
+  }
+  local_candidates_.clear();
+}
+
+// data
+
+} // namespace vdn
