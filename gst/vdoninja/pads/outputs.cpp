@@ -112,7 +112,7 @@ void Outputs::announce_streams() {
 std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
                                                const std::string &label,
                                                const Offer &offer) {
-  bool added = false, refused = false;
+  bool added = false;
   unsigned ordinals[2] = {0, 0};
   std::vector<const Format *> formats;
   for (const auto &line : offer.media) {
@@ -132,7 +132,6 @@ std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
     output->mline = line.index;
     const Format *format = choose_format(line, acceptable(*output));
     formats.push_back(format);
-    refused |= !format;
     gst_vdoninja_src_pad_describe(output->src_pad(), stream_id.c_str(), label.c_str(),
                                   line.mid.c_str(),
                                   format ? format->encoding.c_str() : nullptr);
@@ -365,21 +364,6 @@ void Outputs::set_latency(unsigned ms) {
   config_.latency = ms;
   for (auto &output : outputs_)
     gst_vdoninja_src_pad_set_latency(output->src_pad(), ms * GST_MSECOND);
-}
-
-guint64 Outputs::buffers(const std::string &stream_id) const {
-  guint64 sum = 0;
-  for (auto &output : outputs_)
-    if (output->stream_id == stream_id)
-      sum += gst_vdoninja_src_pad_get_buffers(output->src_pad());
-  return sum;
-}
-
-bool Outputs::is_linked(const std::string &stream_id) const {
-  for (auto &output : outputs_)
-    if (output->stream_id == stream_id && gst_pad_is_linked(output->pad.get()))
-      return true;
-  return false;
 }
 
 void Outputs::finish() {

@@ -73,10 +73,6 @@ public:
   // Asks for a keyframe on every video pad.
   void request_keyframes();
   void set_latency(unsigned ms);
-  // Buffers that went out on the pads of a stream; RTP buffers do not count.
-  guint64 buffers(const std::string &stream_id) const;
-  // Whether somebody takes what a stream sends.
-  bool is_linked(const std::string &stream_id) const;
   // An element inside a branch posted an error. False when it is none of ours.
   bool element_failed(GstObject *source, const GError *error);
   // Sends EOS on every pad, each from a thread of its own; data stops.

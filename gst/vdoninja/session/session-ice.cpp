@@ -111,6 +111,4 @@ void Session::flush_candidates() {
   local_candidates_.clear();
 }
 
-// data
-
 } // namespace vdn

@@ -377,9 +377,6 @@ void Session::send_answer() {
     GST_WARNING_OBJECT(webrtc_.get(), "the answer could not be sent");
 }
 
-// -----------------------------------------------------------------------------
-// candidates
-
 bool Session::send(const std::string &text) {
   if (!channel_ready_ || text.empty())
     return false;
