@@ -254,8 +254,7 @@ void get_property(GObject *object, guint id, GValue *value, GParamSpec *) {
   if (id == PROP_STATE)
     g_value_set_enum(value, state);
   else if (id == PROP_STATS)
-    g_value_take_boxed(value, gst_structure_new("vdoninja/stats", "state",
-                                                GST_TYPE_VDONINJA_STATE, state, nullptr));
+    g_value_take_boxed(value, read_stats(self, {}).release());
   else if (id == PROP_LOCATION)
     set_text(value, settings.location);
   else if (auto *field = text_field(settings, id))
@@ -312,8 +311,8 @@ void install_who_and_where(GObjectClass *klass) {
       "Link to view, as pasted (https://vdo.ninja/?view=ID&password=...) or "
       "vdoninja:?view=ID; sets the other properties. Read back without its password");
   install_text(klass, PROP_STREAM_ID, "stream-id", "Stream id",
-               "Stream to play, as in ?push=ID of the publisher's link; several are "
-               "separated by commas");
+               "Stream to play, as in ?push=ID of the publisher's link; ID:s is the "
+               "screen it shares; several are separated by commas");
   install_text(
       klass, PROP_PASSWORD, "password", "Password",
       "Password of the stream or room; unset: VDO.Ninja's default, \"false\": no "
@@ -402,7 +401,7 @@ void install_media(GObjectClass *klass) {
                         kReadable));
   g_object_class_install_property(klass, PROP_STATS,
                                   g_param_spec_boxed("stats", "Statistics",
-                                                     "Statistics of the connection",
+                                                     "What arrives, for each stream",
                                                      GST_TYPE_STRUCTURE, kReadable));
 }
 

@@ -52,11 +52,20 @@ void refuse(GError **error, const std::string &text) {
                       text.c_str());
 }
 
+void want(std::vector<WantedStream> *streams, const std::string &id, bool screen) {
+  auto at = std::find_if(streams->begin(), streams->end(),
+                         [&](const auto &stream) { return stream.id == id; });
+  if (at == streams->end())
+    at = streams->insert(at, {id, false, false});
+  (screen ? at->screen : at->camera) = true;
+}
+
 bool read_ids(const Settings &settings, Plan *plan, GError **error) {
   g_auto(GStrv) ids = g_strsplit(settings.stream_id.c_str(), ",", -1);
   bool encrypted = make_secret(settings).enabled();
   for (char **id = ids; *id; id++) {
     std::string given = g_strstrip(*id);
+    bool screen = take_screen_suffix(&given);
     std::string clean = sanitize_stream_id(given);
     if (given.empty())
       continue;
@@ -77,9 +86,7 @@ bool read_ids(const Settings &settings, Plan *plan, GError **error) {
           std::to_string(kMaxWireIdLength) +
           " characters; publishers other than web browsers will not be "
           "found, choose a shorter one");
-    auto &wanted = plan->viewer.stream_ids;
-    if (std::find(wanted.begin(), wanted.end(), clean) == wanted.end())
-      wanted.push_back(clean);
+    want(&plan->viewer.streams, clean, screen);
   }
   if (!settings.room.empty()) {
     plan->viewer.room = sanitize_room(settings.room);
@@ -90,7 +97,7 @@ bool read_ids(const Settings &settings, Plan *plan, GError **error) {
           "joining \"" +
           plan->viewer.room + "\"");
   }
-  if (plan->viewer.stream_ids.empty() && plan->viewer.room.empty()) {
+  if (plan->viewer.streams.empty() && plan->viewer.room.empty()) {
     refuse(error, "nothing to play: set stream-id, as in vdoninjasrc stream-id=abc");
     return false;
   }
@@ -127,11 +134,9 @@ bool apply_link(const char *text, Settings *settings, GError **error) {
   }
   Settings &to = *settings;
   to.stream_id.clear();
-  to.screen = false;
-  for (const auto &stream : link->streams) {
-    to.stream_id += (to.stream_id.empty() ? "" : ",") + stream.id;
-    to.screen |= stream.screen;
-  }
+  for (const auto &stream : link->streams)
+    to.stream_id += (to.stream_id.empty() ? "" : ",") + stream.id +
+                    (stream.screen ? kScreenSuffix : "");
   to.room = link->room;
   to.password = link->encrypted ? link->password : "false";
   to.salt = link->salt;
@@ -213,7 +218,6 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
   viewer.wishes.audio = settings.enable_audio;
   viewer.wishes.video = settings.enable_video;
   viewer.wishes.scene = !viewer.room.empty();
-  viewer.wishes.screen_video = settings.screen || !viewer.room.empty();
   viewer.wishes.label = settings.label;
   viewer.wishes.version = "gst-vdoninja/" VERSION;
 

@@ -61,7 +61,6 @@ struct Settings {
   GstVdoNinjaOnLeave on_leave = GST_VDONINJA_ON_LEAVE_KEEP;
   GTlsCertificateFlags tls_flags = G_TLS_CERTIFICATE_VALIDATE_ALL;
   ObjPtr<GTlsDatabase> tls_database;
-  bool screen = false;
   std::string location;       // of the link that was taken, without its password
   std::string location_error; // why a link was not
   std::vector<std::string> location_unsupported; // parameters without a meaning here

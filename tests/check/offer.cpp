@@ -373,7 +373,17 @@ GST_START_TEST(test_offer_continues) {
                    media_lines("audio", "1", "111", kOpus) +
                    media_lines("audio", "2", "111", kOpus))
               .empty());
+  // What was rtx becomes a format of a further line.
+  const std::string with_rtx =
+      replace(plain_offer(), "96\r\n" + transport_lines("1"),
+              "96 97\r\n" + transport_lines("1") +
+                  "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n");
+  const std::string remapped =
+      replace(replace(with_rtx, "0 1 2", "0 1 2 3"), "97", "98") +
+      media_lines("video", "3", "97", "a=sendrecv\r\na=rtpmap:97 VP8/90000\r\n");
   std::string why;
+  fail_if(continues(must_read(with_rtx), must_read(remapped), &why));
+  assert_text(why, "a payload type has another meaning");
   const Offer muted = must_read(replace(plain_offer(), "a=sendrecv", "a=inactive"));
   fail_if(continues(muted, current, &why));
   const Offer first = must_read(recorded_offer(kChromiumSocket));

@@ -150,27 +150,6 @@ GST_START_TEST(test_recovery_newer_publisher_of_the_same_id_takes_over) {
 }
 GST_END_TEST
 
-GST_START_TEST(test_recovery_screen_share_gets_a_pad_of_its_own) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(
-      scene.source() +
-          " src.video_0 ! video/x-raw,format=I420 ! "
-          "fakesink name=sink sync=false async=false src.video_1 ! "
-          "video/x-raw,format=I420 ! fakesink name=screen sync=false async=false",
-      {"sink", "screen"});
-  player.play();
-  player.expect_buffers("sink", 5);
-  GError *error = nullptr;
-  TrackConfig screen = scene.config().video;
-  screen.width = 480;
-  fail_unless(publisher->add_screen(screen, &error));
-  player.expect_buffers("screen", 10);
-  player.expect_buffers("sink", 10);
-  fail_unless(player.state().sinks.at("screen").caps.find("480") != std::string::npos);
-}
-GST_END_TEST
-
 GST_START_TEST(test_recovery_on_disconnect_eos_ends_the_stream) {
   Scene scene;
   auto publisher = scene.publish();
@@ -246,7 +225,6 @@ static Suite *recovery_suite() {
   tcase_add_test(tc, test_recovery_server_and_publisher_die_together);
   tcase_add_test(tc, test_recovery_ice_restart);
   tcase_add_test(tc, test_recovery_newer_publisher_of_the_same_id_takes_over);
-  tcase_add_test(tc, test_recovery_screen_share_gets_a_pad_of_its_own);
   tcase_add_test(tc, test_recovery_on_disconnect_eos_ends_the_stream);
   tcase_add_test(tc, test_recovery_on_disconnect_error_posts_one);
   tcase_add_test(tc, test_recovery_mute_is_no_death);

@@ -131,25 +131,6 @@ GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
 }
 GST_END_TEST
 
-// An offer by channel for one more picture adds a pad, and leaves the others alone.
-GST_START_TEST(test_wire_second_picture_adds_a_pad) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  player.play();
-  await_frames(player);
-  GError *error = nullptr;
-  TrackConfig screen = loopback.config.video;
-  fail_unless(loopback.publisher->add_screen(screen, &error));
-  player.expect("a second video pad", [](const Player::State &state) {
-    return std::count(state.pads.begin(), state.pads.end(), "video_1") == 1;
-  });
-  await_frames(player);
-  fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
-  fail_unless_equals_int(player.state().sinks.at("sink").stream_starts, 1);
-}
-GST_END_TEST
-
 GST_START_TEST(test_wire_bitrate_set_while_playing_reaches_the_publisher) {
   Loopback loopback;
   loopback.publish();
@@ -172,7 +153,6 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_candidates_are_bundled_and_name_both_indices);
   tcase_add_test(tc, test_wire_negotiation_moves_to_the_data_channel);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
-  tcase_add_test(tc, test_wire_second_picture_adds_a_pad);
   tcase_add_test(tc, test_wire_bitrate_set_while_playing_reaches_the_publisher);
   return suite;
 }

@@ -8,7 +8,9 @@ constexpr unsigned kBundleMs = 20;
 // A peer that is only disconnected may come back.
 constexpr unsigned kGraceMs = 10000;
 constexpr unsigned kMaxLostPings = 10;
-constexpr int kFirstPayloadType = 96;
+// Beyond those that webrtcbin takes for rtx, from 96 on, or a later offer would give a
+// payload type another meaning.
+constexpr int kFirstPayloadType = 110;
 
 using DescriptionPtr = std::unique_ptr<GstWebRTCSessionDescription,
                                        Releaser<gst_webrtc_session_description_free>>;

@@ -247,7 +247,7 @@ void Publisher::screen_ready() {
   if (!screen_ || !screen_->caps())
     return;
   for (auto &[peer, entry] : peers_)
-    if (entry.has_media && !entry.has_screen)
+    if (entry.has_media && entry.wants_screen && !entry.has_screen)
       entry.has_screen = entry.connection->add_tracks({screen_}, nullptr);
   publish_state();
 }
@@ -353,11 +353,13 @@ void Publisher::handle_channel(const std::string &peer, std::string_view text) {
     send_channel(viewer, encode_pong(*message->ping));
   if (message->pong)
     viewer.connection->pong(*message->pong);
-  if ((message->wants_audio || message->wants_video) && !viewer.has_media) {
-    viewer.has_media =
-        viewer.connection->add_tracks(tracks(message->wants_video.value_or(false),
-                                             message->wants_audio.value_or(false)),
-                                      nullptr);
+  viewer.wants_screen |= message->wants_screen.value_or(false);
+  if (message->wants_audio || message->wants_video) {
+    if (!viewer.has_media)
+      viewer.has_media =
+          viewer.connection->add_tracks(tracks(message->wants_video.value_or(false),
+                                               message->wants_audio.value_or(false)),
+                                        nullptr);
     screen_ready();
   }
   if (message->bitrate && *message->bitrate > 0 && video_)

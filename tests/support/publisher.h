@@ -87,7 +87,7 @@ public:
   // Stops the picture and tells the viewers so.
   void set_video_muted(bool muted);
   void set_audio_muted(bool muted);
-  // A second picture, in one more m-line of every session.
+  // A second picture, in one more m-line for each viewer that asked for screens.
   bool add_screen(const TrackConfig &video, GError **error);
   // The offer that a restart of ICE leads to: same session id, new ICE credentials. As
   // webrtcbin cannot change those, a fresh one makes it.
@@ -113,6 +113,7 @@ private:
     std::shared_ptr<PublisherSession> connection;
     gint64 since_us = 0; // monotonic
     bool has_media = false;
+    bool wants_screen = false;
     bool has_screen = false;
   };
 

@@ -8,6 +8,8 @@
 
 namespace vdn {
 
+constexpr unsigned kNoLine = G_MAXUINT;
+
 struct Outputs::Output {
   explicit Output(Loop &loop) : watch_timer(loop) {}
 
@@ -24,11 +26,15 @@ struct Outputs::Output {
         gst_pad_remove_probe(source.pad.get(), probe);
   }
 
+  // As the web client names it.
+  std::string shown_id() const { return stream_id + (screen ? ":s" : ""); }
+
   unsigned id = 0;
   std::string stream_id;
   MediaKind kind = MediaKind::kVideo;
-  unsigned ordinal = 0; // among the lines of its kind
-  unsigned mline = 0;   // in the newest offer
+  bool screen = false;      // not the camera, but the screen beside it
+  unsigned ordinal = 0;     // among the lines that are the same in both
+  unsigned mline = kNoLine; // in the newest offer
   ObjPtr<GstPad> pad;
   std::vector<gulong> handlers;
 

@@ -2,8 +2,11 @@
 #include "outputs.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "output.h"
+#include "structure-list.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_pads_debug);
 #define GST_CAT_DEFAULT vdoninja_pads_debug
@@ -33,27 +36,25 @@ void Outputs::report(GQuark domain, int code, const std::string &text, bool fata
   callbacks_.problem(error.get(), fatal);
 }
 
-Outputs::Output *Outputs::find(const std::string &stream_id, MediaKind kind,
+Outputs::Output *Outputs::find(const std::string &stream_id, const MediaLine &line,
                                unsigned ordinal) {
   for (auto &output : outputs_)
-    if (output->stream_id == stream_id && output->kind == kind &&
-        output->ordinal == ordinal)
+    if (output->stream_id == stream_id && output->kind == line.kind &&
+        output->screen == line.screen && output->ordinal == ordinal)
       return output.get();
   return nullptr;
 }
 
-Outputs::Output *Outputs::find_or_add(const std::string &stream_id, MediaKind kind,
-                                      unsigned ordinal, bool *added) {
-  if (auto *output = find(stream_id, kind, ordinal))
-    return output;
+Outputs::Output *Outputs::add_output(const std::string &stream_id, const MediaLine &line,
+                                     unsigned ordinal) {
   auto output = std::make_unique<Output>(loop_);
   output->id = next_id_++;
   output->stream_id = stream_id;
-  output->kind = kind;
+  output->kind = line.kind;
+  output->screen = line.screen;
   output->ordinal = ordinal;
   outputs_.push_back(std::move(output));
   expose(*outputs_.back());
-  *added = true;
   return outputs_.back().get();
 }
 
@@ -63,7 +64,7 @@ void Outputs::expose(Output &output) {
                                                    video ? "video_%u" : "audio_%u");
   StrPtr name(video ? g_strdup_printf("video_%u", next_video_++)
                     : g_strdup_printf("audio_%u", next_audio_++));
-  StrPtr id(g_strdup_printf("vdoninja/%s/%s/%s", output.stream_id.c_str(),
+  StrPtr id(g_strdup_printf("vdoninja/%s/%s/%s", output.shown_id().c_str(),
                             GST_ELEMENT_NAME(element_), name.get()));
   output.pad = ObjPtr<GstPad>::ref(
       gst_vdoninja_src_pad_new(templ, name.get(), id.get(), group_id_));
@@ -109,22 +110,28 @@ void Outputs::announce_streams() {
                                          GST_OBJECT(element_), collection.get()));
 }
 
-std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
+std::vector<const Format *> Outputs::negotiate(const WantedStream &wanted,
                                                const std::string &label,
                                                const Offer &offer) {
+  for (auto &output : outputs_)
+    if (output->stream_id == wanted.id)
+      output->mline = kNoLine;
   bool added = false;
-  unsigned ordinals[2] = {0, 0};
+  std::map<std::pair<MediaKind, bool>, unsigned> ordinals; // of a kind, of the screen
   std::vector<const Format *> formats;
   for (const auto &line : offer.media) {
-    bool video = line.kind == MediaKind::kVideo;
-    if (!(video ? config_.video : config_.audio)) {
+    if (!(line.kind == MediaKind::kVideo ? config_.video : config_.audio) ||
+        !(line.screen ? wanted.screen : wanted.camera)) {
       formats.push_back(nullptr);
       continue;
     }
     // Lines keep their place even while nothing is sent on them.
-    unsigned ordinal = ordinals[video ? 0 : 1]++;
-    Output *output = line.active ? find_or_add(stream_id, line.kind, ordinal, &added)
-                                 : find(stream_id, line.kind, ordinal);
+    unsigned ordinal = ordinals[{line.kind, line.screen}]++;
+    Output *output = find(wanted.id, line, ordinal);
+    if (!output && line.active) {
+      output = add_output(wanted.id, line, ordinal);
+      added = true;
+    }
     if (!output) {
       formats.push_back(line.formats.empty() ? nullptr : &line.formats.front());
       continue;
@@ -132,8 +139,8 @@ std::vector<const Format *> Outputs::negotiate(const std::string &stream_id,
     output->mline = line.index;
     const Format *format = choose_format(line, acceptable(*output));
     formats.push_back(format);
-    gst_vdoninja_src_pad_describe(output->src_pad(), stream_id.c_str(), label.c_str(),
-                                  line.mid.c_str(),
+    gst_vdoninja_src_pad_describe(output->src_pad(), output->shown_id().c_str(),
+                                  label.c_str(), line.mid.c_str(),
                                   format ? format->encoding.c_str() : nullptr);
     if (!format)
       report_no_codec(line, *output);
@@ -149,7 +156,7 @@ void Outputs::attach(RtpSource source) {
   Output *output = nullptr;
   for (auto &known : outputs_)
     if (known->stream_id == source.stream_id && known->kind == source.kind &&
-        (!output || known->mline == source.mline))
+        known->mline == source.mline)
       output = known.get();
   if (!output) {
     discard_media(source.pad.get(), source.block);
@@ -364,6 +371,23 @@ void Outputs::set_latency(unsigned ms) {
   config_.latency = ms;
   for (auto &output : outputs_)
     gst_vdoninja_src_pad_set_latency(output->src_pad(), ms * GST_MSECOND);
+}
+
+void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
+  StructureList pads;
+  for (const auto &output : outputs_) {
+    if (output->stream_id != stream_id)
+      continue;
+    const Branch &branch = output->branch;
+    pads.add(StructurePtr(gst_structure_new(
+        "pad", "name", G_TYPE_STRING, GST_PAD_NAME(output->pad.get()), "codec",
+        G_TYPE_STRING, output->source.encoding.c_str(), "decoder", G_TYPE_STRING,
+        branch.decoder.c_str(), "linked", G_TYPE_BOOLEAN,
+        gst_pad_is_linked(output->pad.get()), "packets", G_TYPE_UINT64,
+        static_cast<guint64>(*branch.received), "buffers", G_TYPE_UINT64,
+        gst_vdoninja_src_pad_get_buffers(output->src_pad()), nullptr)));
+  }
+  pads.put(to, "pads");
 }
 
 void Outputs::finish() {

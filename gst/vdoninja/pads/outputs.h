@@ -59,7 +59,7 @@ public:
   // For each of `offer.media` the format to ask for, NULL to refuse the line. Adds the
   // pads that are missing, so that what gets linked to them decides; announces
   // no-more-pads.
-  std::vector<const Format *> negotiate(const std::string &stream_id,
+  std::vector<const Format *> negotiate(const WantedStream &wanted,
                                         const std::string &label, const Offer &offer);
   void attach(RtpSource source);
   // The session `owner` is going away; its pads stay, empty.
@@ -73,6 +73,8 @@ public:
   // Asks for a keyframe on every video pad.
   void request_keyframes();
   void set_latency(unsigned ms);
+  // Adds the list "pads": what each pad of the stream delivers.
+  void add_stats(const std::string &stream_id, GstStructure *to) const;
   // An element inside a branch posted an error. False when it is none of ours.
   bool element_failed(GstObject *source, const GError *error);
   // Sends EOS on every pad, each from a thread of its own; data stops.
@@ -83,9 +85,9 @@ public:
 private:
   struct Output;
 
-  Output *find(const std::string &stream_id, MediaKind kind, unsigned ordinal);
-  Output *find_or_add(const std::string &stream_id, MediaKind kind, unsigned ordinal,
-                      bool *added);
+  Output *find(const std::string &stream_id, const MediaLine &line, unsigned ordinal);
+  Output *add_output(const std::string &stream_id, const MediaLine &line,
+                     unsigned ordinal);
   void expose(Output &output);
   void announce_streams();
   std::vector<std::string> acceptable(Output &output);

@@ -45,8 +45,8 @@ bool add_streams(Link &link, const std::string &value) {
     if (link.streams.size() >= kMaxLinkList)
       return false;
     LinkStream stream;
-    stream.screen = id.size() > 2 && id.compare(id.size() - 2, 2, ":s") == 0;
-    stream.id = stream.screen ? id.substr(0, id.size() - 2) : std::move(id);
+    stream.screen = take_screen_suffix(&id);
+    stream.id = std::move(id);
     link.streams.push_back(std::move(stream));
   }
   return true;

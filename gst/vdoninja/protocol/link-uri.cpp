@@ -45,7 +45,7 @@ private:
 void add_ids(UriWriter *uri, const Link &link) {
   std::vector<std::string> ids;
   for (const LinkStream &stream : link.streams)
-    ids.push_back(stream.id + (stream.screen ? ":s" : ""));
+    ids.push_back(stream.id + (stream.screen ? kScreenSuffix : ""));
   uri->add("view", join(ids));
   uri->add("exclude", join(link.exclude));
   uri->add("room", link.room);

@@ -84,6 +84,15 @@ bool read_location(std::string_view *text, Link *link, GError **error) {
 
 } // namespace
 
+bool take_screen_suffix(std::string *id) {
+  const size_t length = strlen(kScreenSuffix);
+  if (id->size() <= length ||
+      id->compare(id->size() - length, length, kScreenSuffix) != 0)
+    return false;
+  id->resize(id->size() - length);
+  return true;
+}
+
 std::string percent_decode(std::string_view text, bool plus_is_space) {
   std::string result;
   for (size_t i = 0; i < text.size(); i++) {

@@ -21,6 +21,9 @@ struct LinkStream {
   std::string id;      // as typed; the caller cleans up
   bool screen = false; // "X:s": the screen share of X
 };
+constexpr const char *kScreenSuffix = ":s";
+// Cuts that off `id`; false when it is not there.
+bool take_screen_suffix(std::string *id);
 
 // What a link says about viewing. Unset members were not in the link.
 struct Link {

@@ -22,52 +22,19 @@ constexpr size_t kMaxScreens = 32;
 using Names = std::initializer_list<const char *>;
 
 // Keys that have a meaning here; any other is the application's.
-constexpr const char *kKnownKeys[] = {"request",
-                                      "UUID",
-                                      "uuid",
-                                      "from",
-                                      "streamID",
-                                      "streamid",
-                                      "roomid",
-                                      "session",
-                                      "Session",
-                                      "description",
-                                      "candidate",
-                                      "candidates",
-                                      "vector",
-                                      "type",
-                                      "bye",
-                                      "iceRestartRequest",
-                                      "isScene",
-                                      "screen",
-                                      "slot",
-                                      "list",
-                                      "listing",
-                                      "director",
-                                      "claim",
-                                      "message",
-                                      "error",
-                                      "code",
-                                      "id",
-                                      "ping",
-                                      "pong",
-                                      "audio",
-                                      "video",
-                                      "bitrate",
-                                      "targetBitrate",
-                                      "keyframe",
-                                      "info",
-                                      "miniInfo",
-                                      "muteState",
-                                      "videoMuted",
-                                      "screenShareState",
-                                      "rotate_video",
-                                      "changeLabel",
-                                      "value",
-                                      "altUUID",
-                                      "mid",
-                                      "smid",
-                                      "rmid"};
+constexpr const char *kKnownKeys[] = {
+    "request",      "UUID",          "uuid",       "from",
+    "streamID",     "streamid",      "roomid",     "session",
+    "Session",      "description",   "candidate",  "candidates",
+    "vector",       "type",          "bye",        "iceRestartRequest",
+    "isScene",      "screen",        "slot",       "list",
+    "listing",      "director",      "claim",      "message",
+    "error",        "code",          "id",         "ping",
+    "pong",         "audio",         "video",      "allowscreenvideo",
+    "bitrate",      "targetBitrate", "keyframe",   "info",
+    "miniInfo",     "muteState",     "videoMuted", "screenShareState",
+    "rotate_video", "changeLabel",   "value",      "altUUID",
+    "mid",          "smid",          "rmid"};
 
 bool fail(GError **error, MessageError code, const char *key, const char *problem) {
   g_set_error(error, message_error_quark(), code, "message: %s %s", key, problem);
@@ -283,6 +250,7 @@ void read_controls(JsonObject *object, Message *message) {
   message->pong = read_echo(object, "pong");
   message->wants_audio = get_flag(find(object, {"audio"}));
   message->wants_video = get_flag(find(object, {"video"}));
+  message->wants_screen = get_flag(find(object, {"allowscreenvideo"}));
   message->bitrate = get_int(find(object, {"bitrate"}));
   const char *type = get_text(find(object, {"type"}));
   message->from_publisher = type && g_ascii_strcasecmp(type, "local") == 0;

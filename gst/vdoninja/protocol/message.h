@@ -88,6 +88,7 @@ struct Message {
   // data channel, viewer to publisher
   std::optional<bool> wants_audio;
   std::optional<bool> wants_video;
+  std::optional<bool> wants_screen;
   std::optional<int> bitrate; // kbit/s
   bool keyframe = false;
   PeerNews news;

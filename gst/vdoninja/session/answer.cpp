@@ -82,6 +82,12 @@ const char *find_obstacle(const Offer &current, const Offer &next) {
     return "the data channel is gone";
   if (current.removed != next.removed || next.media.size() < current.media.size())
     return "an m-line is gone";
+  // webrtcbin goes on reading packets of, say, a former rtx as rtx.
+  for (const auto &[payload_type, meaning] : current.payload_types) {
+    const auto at = next.payload_types.find(payload_type);
+    if (at != next.payload_types.end() && at->second != meaning)
+      return "a payload type has another meaning";
+  }
   for (size_t i = 0; i < current.media.size(); i++)
     if (const char *obstacle = find_line_obstacle(current.media[i], next.media[i]))
       return obstacle;

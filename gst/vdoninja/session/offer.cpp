@@ -312,6 +312,12 @@ bool is_helper(const Format &format) {
                      [&](const char *name) { return format.encoding == name; });
 }
 
+// Equal for formats that may share a payload type.
+std::string meaning_of(MediaKind kind, const Format &format) {
+  return std::to_string(static_cast<int>(kind)) + format.encoding +
+         std::to_string(format.clock_rate) + std::string(fmtp_value(format.fmtp, "apt"));
+}
+
 bool supports_transport_cc() {
   GstElementFactory *factory = gst_element_factory_find("rtphdrexttwcc");
   const auto owner = ObjPtr<GstElementFactory>::adopt(factory);
@@ -361,7 +367,10 @@ bool read_media(SdpText *text, size_t index, Offer *offer, GError **error) {
     return false;
   for (std::string_view word : head->formats) {
     const Format &format = table[read_number(word, kMaxPayloadType).value_or(0)];
-    if (format.payload_type >= 0 && !is_helper(format) && !removed)
+    if (format.payload_type < 0 || removed)
+      continue;
+    offer->payload_types.emplace(format.payload_type, meaning_of(line.kind, format));
+    if (!is_helper(format))
       line.formats.push_back(format);
   }
   keep_supported(&media, &line.extensions);
@@ -374,8 +383,7 @@ bool check_payload_types(const Offer &offer, GError **error) {
   std::map<int, std::string> meanings;
   for (const MediaLine &line : offer.media)
     for (const Format &format : line.formats) {
-      const std::string meaning = std::to_string(static_cast<int>(line.kind)) +
-                                  format.encoding + std::to_string(format.clock_rate);
+      const std::string meaning = meaning_of(line.kind, format);
       if (meanings.emplace(format.payload_type, meaning).first->second != meaning)
         return fail(error, OFFER_ERROR_SYNTAX, "a payload type has two meanings");
     }
@@ -421,6 +429,14 @@ std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
   text->session.remove_attribute("extmap");
   offer.sdp = text->join();
   return offer;
+}
+
+void mark_screens(Offer *offer, const std::vector<int> &indexes, const Offer *before) {
+  for (int index : indexes)
+    if (index >= 0 && static_cast<size_t>(index) < offer->media.size())
+      offer->media[index].screen = true;
+  for (size_t i = 0; before && i < before->media.size() && i < offer->media.size(); i++)
+    offer->media[i].screen |= before->media[i].screen;
 }
 
 void decline(Offer *offer, unsigned index) {

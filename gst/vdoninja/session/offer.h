@@ -33,6 +33,7 @@ struct MediaLine {
   std::string mid;
   MediaKind kind = MediaKind::kVideo;
   bool active = false; // the publisher sends on it: port is not 0, sendrecv or sendonly
+  bool screen = false; // a screen share beside the camera, as the message said
   std::vector<Format> formats;           // in the offered order; rtx, red, fec left out
   std::map<int, std::string> extensions; // id -> URI, those that we take
 };
@@ -42,9 +43,18 @@ struct Offer {
   std::string ice_ufrag;
   std::string fingerprint; // "sha-256 AA:BB:...": algorithm lower case, hex upper case
   std::vector<MediaLine> media; // audio and video only
+  // What each payload type of the bundle stands for, rtx, red and fec among them.
+  std::map<int, std::string> payload_types;
   int data_mline = -1;
   std::vector<std::string> mids; // of every m-line, in order
   std::vector<unsigned> removed; // m-lines with port 0; in `sdp` they are inactive
+};
+
+// A stream and what of it: the camera, the screen that is shared beside it, or both.
+struct WantedStream {
+  std::string id; // sanitised
+  bool camera = true;
+  bool screen = false;
 };
 
 enum OfferError { OFFER_ERROR_SIZE, OFFER_ERROR_SYNTAX, OFFER_ERROR_SECURITY };
@@ -59,13 +69,18 @@ GQuark offer_error_quark();
 // kept only where `rtphdrexttwcc` is installed.
 std::optional<Offer> read_offer(std::string_view sdp, GError **error);
 
+// Marks the lines that the publisher named as screen shares, by their place among audio
+// and video, and those that were marked in `before` (may be NULL): later offers need not
+// repeat it.
+void mark_screens(Offer *offer, const std::vector<int> &indexes, const Offer *before);
+
 // Makes webrtcbin answer `inactive` on m-line `index`: for media that nobody wants or
 // that nothing here can decode. To be repeated for each later offer of the session.
 void decline(Offer *offer, unsigned index);
 
 // True when `next` may be applied to the webrtcbin that serves `current`: same ICE
 // credentials and fingerprint, m-lines only added, no direction change that 1.22 refuses,
-// every format kept.
+// every format kept and no payload type given to another one.
 // `why` names the difference otherwise.
 bool continues(const Offer &current, const Offer &next, std::string *why);
 

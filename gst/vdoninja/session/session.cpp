@@ -210,6 +210,7 @@ void Session::handle_offer(const Message &message, bool over_channel) {
          "the publisher sends offers faster than they can be answered");
     return;
   }
+  mark_screens(&*offer, message.screen, offer_ ? &*offer_ : nullptr);
   offer_ = offer;
   offers_.push_back({std::move(*offer), over_channel, message.encrypted});
   pump();

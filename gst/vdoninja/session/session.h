@@ -95,6 +95,8 @@ public:
   // RTP packets and data-channel messages received so far; it grows while the peer lives.
   guint64 activity() const { return *packets_ + messages_; }
   GstElement *webrtcbin() const { return webrtc_.get(); }
+  // Adds the list "rtp", one structure for each RTP stream that arrives.
+  void add_stats(GstStructure *to) const;
   // The newest offer that was accepted, NULL before the first.
   const Offer *offer() const { return offer_ ? &*offer_ : nullptr; }
 

@@ -32,8 +32,8 @@ std::string ping_now() {
 
 } // namespace
 
-Stream::Stream(Loop &loop, const Host &host, std::string id, std::string wire_id)
-    : host_(host), id_(std::move(id)), wire_id_(std::move(wire_id)), retry_(loop),
+Stream::Stream(Loop &loop, const Host &host, WantedStream wanted, std::string wire_id)
+    : host_(host), wanted_(std::move(wanted)), wire_id_(std::move(wire_id)), retry_(loop),
       unanswered_(loop), connect_timeout_(loop), grace_(loop), watch_(loop),
       linger_(loop) {}
 
@@ -69,7 +69,7 @@ void Stream::request() {
       set_state(StreamState::kRequested);
       unanswered_.start(kUnansweredMs, [this] {
         host_.warn(*this, GST_RESOURCE_ERROR_NOT_FOUND,
-                   "no publisher of stream id \"" + id_ + "\" has answered for " +
+                   "no publisher of stream id \"" + id() + "\" has answered for " +
                        std::to_string(kUnansweredMs / 1000) +
                        " s: it is not live, or its id, password or salt differ from ours "
                        "(waiting on)");
@@ -103,7 +103,7 @@ void Stream::handle_offer(const Message &message) {
       session->handle_offer(message, false);
       return;
     }
-    GST_INFO("stream %s: a new publisher session replaces the old one", id_.c_str());
+    GST_INFO("stream %s: a new publisher session replaces the old one", id().c_str());
     end_session(false, true);
   }
   start_session(message);
@@ -120,7 +120,7 @@ void Stream::start_session(const Message &offer) {
     channel_message(message, text);
   };
   callbacks.needs_new_session = [this](const Message &message, const std::string &why) {
-    GST_INFO("stream %s: fresh session needed: %s", id_.c_str(), why.c_str());
+    GST_INFO("stream %s: fresh session needed: %s", id().c_str(), why.c_str());
     // Another certificate is another peer connection, and waits for an answer to this
     // offer. The same one cannot take a second answerer: it has to let go of us first.
     bool other_peer = why.find("fingerprint") != std::string::npos;
@@ -138,6 +138,7 @@ void Stream::start_session(const Message &offer) {
     session_failed(error.get());
     return;
   }
+  sessions_++;
   retry_.stop();
   unanswered_.stop();
   last_activity_ = 0;
@@ -162,7 +163,7 @@ void Stream::handle_candidates(const Message &message) {
 }
 
 void Stream::link_state_changed(LinkState state) {
-  GST_INFO("stream %s: link state %d", id_.c_str(), static_cast<int>(state));
+  GST_INFO("stream %s: link state %d", id().c_str(), static_cast<int>(state));
   switch (state) {
   case LinkState::kConnected:
     connect_timeout_.stop();
@@ -216,7 +217,7 @@ void Stream::channel_message(const Message &message, std::string_view text) {
 void Stream::handle_bye() {
   if (!session_)
     return;
-  GST_INFO("stream %s: the publisher said goodbye", id_.c_str());
+  GST_INFO("stream %s: the publisher said goodbye", id().c_str());
   lost("the publisher left", false);
   host_.left(*this);
 }
@@ -237,14 +238,14 @@ void Stream::session_failed(const GError *error) {
 void Stream::lost(const std::string &why, bool silent_peer) {
   end_session(silent_peer, true);
   host_.warn(*this, GST_RESOURCE_ERROR_READ,
-             "stream \"" + id_ + "\" is interrupted: " + why + " (reconnecting)");
+             "stream \"" + id() + "\" is interrupted: " + why + " (reconnecting)");
   restart(why);
   if (silent_peer)
     host_.renew_identity();
 }
 
 void Stream::restart(const std::string &why) {
-  GST_INFO("stream %s: asking anew: %s", id_.c_str(), why.c_str());
+  GST_INFO("stream %s: asking anew: %s", id().c_str(), why.c_str());
   if (session_)
     end_session(true, true);
   set_state(was_playing_ ? StreamState::kLost : StreamState::kRequested);

@@ -37,7 +37,7 @@ public:
     Dialect dialect = Dialect::kHosted;
   };
 
-  Stream(Loop &loop, const Host &host, std::string id, std::string wire_id);
+  Stream(Loop &loop, const Host &host, WantedStream wanted, std::string wire_id);
   ~Stream();
   Stream(const Stream &) = delete;
   Stream &operator=(const Stream &) = delete;
@@ -56,11 +56,14 @@ public:
   // Closes without a word and asks anew, as after a loss.
   void restart(const std::string &why);
 
-  const std::string &id() const { return id_; }
+  const std::string &id() const { return wanted_.id; }
+  const WantedStream &wanted() const { return wanted_; }
   const std::string &wire_id() const { return wire_id_; }
   StreamState state() const { return state_; }
   bool was_playing() const { return was_playing_; }
   bool muted() const { return muted_; }
+  // Sessions begun so far.
+  unsigned sessions() const { return sessions_; }
   const std::string &label() const { return label_; }
   Session *session() const { return session_.get(); }
   // Whether `message` comes from the publisher that serves this stream.
@@ -79,7 +82,7 @@ private:
   void session_failed(const GError *error);
 
   const Host &host_;
-  std::string id_;
+  const WantedStream wanted_;
   std::string wire_id_;
   StreamState state_ = StreamState::kIdle;
   std::shared_ptr<Session> session_;
@@ -90,6 +93,7 @@ private:
   bool answers_pings_ = false;
   bool seen_elsewhere_ = false; // announced by another peer than the session's
   unsigned attempts_ = 0;
+  unsigned sessions_ = 0;
   gint64 asked_at_ = 0; // monotonic us, 0: never
   guint64 last_activity_ = 0;
   unsigned idle_seconds_ = 0;

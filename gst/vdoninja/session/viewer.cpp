@@ -41,8 +41,8 @@ Viewer::Viewer(Loop &loop, GstBin *bin, std::shared_ptr<Disposer> disposer, Secr
   me_.dialect = config_.dialect;
   if (!config_.room.empty())
     me_.wire_room = secret_.wire_room(config_.room);
-  for (const auto &id : config_.stream_ids)
-    add(id);
+  for (const auto &wanted : config_.streams)
+    add(wanted);
 }
 
 Viewer::~Viewer() = default;
@@ -101,7 +101,10 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
   config.peer = offer.peer;
   config.id = offer.session;
   config.stream_id = stream.id();
-  config.init = encode_init(config_.wishes);
+  Wishes wishes = config_.wishes;
+  wishes.screen_video = wishes.video && stream.wanted().screen;
+  wishes.screen_audio = wishes.audio && stream.wanted().screen;
+  config.init = encode_init(wishes);
   callbacks.send = [this](const std::string &text) {
     return signaling_ && signaling_->send(text);
   };
@@ -121,9 +124,9 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
 // --------------------------------------------------------------------------------
 // streams
 
-Stream *Viewer::add(const std::string &id) {
+Stream *Viewer::add(const WantedStream &wanted) {
   streams_.push_back(
-      std::make_unique<Stream>(loop_, host_, id, secret_.wire_stream_id(id)));
+      std::make_unique<Stream>(loop_, host_, wanted, secret_.wire_stream_id(wanted.id)));
   return streams_.back().get();
 }
 
@@ -134,7 +137,7 @@ void Viewer::remove(const std::string &id) {
   if (at == streams_.end() || (*at)->session())
     return; // it is back already
   callbacks_.removed(**at);
-  if (config_.stream_ids.empty()) {
+  if (config_.streams.empty()) {
     streams_.erase(at);
     update_state();
   }
@@ -148,11 +151,11 @@ Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
   for (auto &stream : streams_)
     if (stream->wire_id() == wire_id)
       return stream.get();
-  bool everybody = config_.stream_ids.empty() && !config_.room.empty();
+  bool everybody = config_.streams.empty() && !config_.room.empty();
   size_t limit = config_.max_streams ? config_.max_streams : kMaxStreams;
   if (!may_add || !everybody || streams_.size() >= limit)
     return nullptr;
-  return add(*id);
+  return add({*id, true, true});
 }
 
 void Viewer::update_state() {

@@ -20,10 +20,9 @@ struct ViewerConfig {
   SignalingConfig signaling;
   std::string fallback_url; // tried in turn with signaling.url; empty: none
   Dialect dialect = Dialect::kHosted;
-  std::vector<std::string>
-      stream_ids;           // as wanted, sanitised; empty: everybody in the room
-  std::string room;         // sanitised, empty: none
-  unsigned max_streams = 0; // 0: no limit
+  std::vector<WantedStream> streams; // empty: everybody in the room
+  std::string room;                  // sanitised, empty: none
+  unsigned max_streams = 0;          // 0: no limit
   bool remove_on_leave = false;
   SessionConfig session; // template: servers, latency, hints
   Wishes wishes;
@@ -85,7 +84,7 @@ private:
   Stream::Host make_host();
   std::shared_ptr<Session> make_session(Stream &stream, const Message &offer,
                                         Session::Callbacks callbacks, GError **error);
-  Stream *add(const std::string &id);
+  Stream *add(const WantedStream &wanted);
   void remove(const std::string &id);
   Stream *wanted(const std::string &wire_id, bool may_add);
 
