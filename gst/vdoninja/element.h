@@ -36,6 +36,10 @@ namespace vdn {
 Settings copy_settings(GstVdoNinjaSrc *self);
 std::shared_ptr<Receiver> current_receiver(GstVdoNinjaSrc *self);
 
+// "state" and the list "streams", of `stream_id` alone unless that is empty. Not from a
+// streaming thread.
+StructurePtr read_stats(GstVdoNinjaSrc *self, const std::string &stream_id);
+
 // properties.cpp
 void install_properties(GObjectClass *object_class);
 // signals.cpp

@@ -201,6 +201,16 @@ std::shared_ptr<vdn::Receiver> vdn::current_receiver(GstVdoNinjaSrc *self) {
   return self->impl->receiver;
 }
 
+vdn::StructurePtr vdn::read_stats(GstVdoNinjaSrc *self, const std::string &stream_id) {
+  auto receiver = current_receiver(self);
+  StructurePtr stats = receiver ? receiver->stats(stream_id)
+                                : StructurePtr(gst_structure_new_empty("vdoninja/stats"));
+  Lock lock(self->impl->mutex);
+  gst_structure_set(stats.get(), "state", GST_TYPE_VDONINJA_STATE, self->impl->state,
+                    nullptr);
+  return stats;
+}
+
 // The network is never waited for: the socket opens on the loop, and closing only joins
 // it.
 static GstStateChangeReturn gst_vdoninja_src_change_state(GstElement *element,

@@ -3,6 +3,8 @@
 
 #include <future>
 
+#include "structure-list.h"
+
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_src_debug);
 
 namespace vdn {
@@ -79,7 +81,7 @@ void Receiver::close() {
 ViewerCallbacks Receiver::viewer_callbacks() {
   ViewerCallbacks result;
   result.choose = [this](const Stream &stream, const Offer &offer) {
-    return outputs_->negotiate(stream.id(), stream.label(), offer);
+    return outputs_->negotiate(stream.wanted(), stream.label(), offer);
   };
   result.track = [this](const Stream &stream, Track track) {
     outputs_->attach({stream.session(), stream.id(), track.mline, track.kind,
@@ -167,16 +169,49 @@ void Receiver::set_video_bitrate(unsigned kbps) {
   loop_->post([this, kbps] { viewer_->set_video_bitrate(kbps); });
 }
 
-bool Receiver::send(const std::string &stream_id, const std::string &json) {
-  if (loop_->is_current())
-    return viewer_ && viewer_->send(stream_id, json);
-  auto sent = std::make_shared<std::promise<bool>>();
-  auto result = sent->get_future();
-  if (!loop_->post([this, sent, stream_id, json] {
-        sent->set_value(viewer_->send(stream_id, json));
+// Runs `job` on the loop and waits for it; not at all once the loop has stopped.
+void Receiver::on_loop(const std::function<void()> &job) {
+  if (loop_->is_current()) {
+    job();
+    return;
+  }
+  std::promise<void> done;
+  if (loop_->post([&] {
+        job();
+        done.set_value();
       }))
-    return false;
-  return result.get();
+    done.get_future().wait();
+}
+
+bool Receiver::send(const std::string &stream_id, const std::string &json) {
+  bool sent = false;
+  on_loop([&] { sent = viewer_ && viewer_->send(stream_id, json); });
+  return sent;
+}
+
+StructurePtr Receiver::stats(const std::string &stream_id) {
+  StructurePtr result(gst_structure_new_empty("vdoninja/stats"));
+  StructureList streams;
+  on_loop([&] {
+    if (!viewer_)
+      return;
+    for (const auto &stream : viewer_->streams()) {
+      if (!stream_id.empty() && stream->id() != stream_id)
+        continue;
+      StructurePtr about(gst_structure_new(
+          "stream", "stream-id", G_TYPE_STRING, stream->id().c_str(), "label",
+          G_TYPE_STRING, stream->label().c_str(), "connected", G_TYPE_BOOLEAN,
+          static_cast<gboolean>(stream->state() == StreamState::kPlaying), "sessions",
+          G_TYPE_UINT, stream->sessions(), "video-muted", G_TYPE_BOOLEAN,
+          static_cast<gboolean>(stream->muted()), nullptr));
+      outputs_->add_stats(stream->id(), about.get());
+      if (stream->session())
+        stream->session()->add_stats(about.get());
+      streams.add(std::move(about));
+    }
+  });
+  streams.put(result.get(), "streams");
+  return result;
 }
 
 void Receiver::request_keyframe() {

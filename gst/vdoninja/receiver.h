@@ -38,18 +38,22 @@ public:
   Receiver(const Receiver &) = delete;
   Receiver &operator=(const Receiver &) = delete;
 
-  // Thread: any, for all of these.
+  // Thread: any, for all of these. send() and stats() wait for the loop, so they are not
+  // for a streaming thread.
   void play();
   void finish(); // EOS on all pads
   void set_latency(unsigned ms);
   void set_video_bitrate(unsigned kbps);
   bool send(const std::string &stream_id, const std::string &json);
+  // One structure for each stream, of `stream_id` alone unless that is empty.
+  StructurePtr stats(const std::string &stream_id);
   void request_keyframe();
   void reconnect();
   // A child posted an error: heals it, or starts the session over.
   void child_failed(ObjPtr<GstObject> source, const GError *error);
 
 private:
+  void on_loop(const std::function<void()> &job);
   ViewerCallbacks viewer_callbacks();
   void lost(const Stream &stream);
   static void make_dtls_key(GstElement *, gpointer weak_receiver);

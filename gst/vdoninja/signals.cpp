@@ -15,6 +15,7 @@ enum {
   SIGNAL_SEND_MESSAGE,
   SIGNAL_REQUEST_KEYFRAME,
   SIGNAL_RECONNECT,
+  SIGNAL_GET_STATS,
   N_SIGNALS
 };
 guint signals[N_SIGNALS];
@@ -22,6 +23,10 @@ guint signals[N_SIGNALS];
 gboolean send_message(GstVdoNinjaSrc *self, const gchar *stream_id, const gchar *json) {
   auto receiver = current_receiver(self);
   return receiver && json && receiver->send(stream_id ? stream_id : "", json);
+}
+
+GstStructure *get_stats(GstVdoNinjaSrc *self, const gchar *stream_id) {
+  return read_stats(self, stream_id ? stream_id : "").release();
 }
 
 void request_keyframe_action(GstVdoNinjaSrc *self) {
@@ -189,6 +194,21 @@ void install_signals(GObjectClass *object_class) {
    */
   signals[SIGNAL_RECONNECT] =
       action("reconnect", G_CALLBACK(reconnect_action), G_TYPE_NONE, 0);
+  /**
+   * GstVdoNinjaSrc::get-stats:
+   * @stream_id: (nullable): whose, %NULL for all
+   *
+   * What the property #GstVdoNinjaSrc:stats holds: `state` and the list `streams`, in it
+   * `stream-id`, `label`, `connected`, `sessions`, `video-muted`, a list `pads` of what
+   * leaves the element and a list `rtp` of what comes in, with the counters of rtpsession
+   * and, in `jitterbuffer`, those of rtpjitterbuffer. Not from a streaming thread.
+   *
+   * Returns: (transfer full): the statistics
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_GET_STATS] =
+      action("get-stats", G_CALLBACK(get_stats), GST_TYPE_STRUCTURE, 1);
 }
 
 } // namespace vdn

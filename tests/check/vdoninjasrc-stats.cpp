@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the property `stats` and the action `get-stats` tell.
+#include "loopback.h"
+
+using namespace vdn;
+
+namespace {
+
+StructurePtr get_stats(GstElement *source, const char *stream_id) {
+  GstStructure *stats = nullptr;
+  g_signal_emit_by_name(source, "get-stats", stream_id, &stats);
+  fail_unless(stats != nullptr);
+  return StructurePtr(stats);
+}
+
+const GValue *list_of(const GstStructure *in, const char *field) {
+  const GValue *list = gst_structure_get_value(in, field);
+  fail_unless(list && GST_VALUE_HOLDS_LIST(list), "no list %s in %s", field,
+              StrPtr(gst_structure_to_string(in)).get());
+  return list;
+}
+
+const GstStructure *item(const GValue *list, guint index) {
+  fail_unless(index < gst_value_list_get_size(list));
+  return gst_value_get_structure(gst_value_list_get_value(list, index));
+}
+
+// The structure in `list` whose `field` is `value`.
+const GstStructure *item_with(const GValue *list, const char *field, const char *value) {
+  for (guint i = 0; i < gst_value_list_get_size(list); i++)
+    if (!g_strcmp0(gst_structure_get_string(item(list, i), field), value))
+      return item(list, i);
+  ck_abort_msg("nothing with %s=%s in %s", field, value,
+               StrPtr(gst_value_serialize(list)).get());
+  return nullptr;
+}
+
+guint64 number(const GstStructure *in, const char *field) {
+  guint64 value = 0;
+  fail_unless(gst_structure_get_uint64(in, field, &value), "no %s in %s", field,
+              StrPtr(gst_structure_to_string(in)).get());
+  return value;
+}
+
+} // namespace
+
+GST_START_TEST(test_stats_of_an_element_that_does_not_run) {
+  auto element =
+      ObjPtr<GstElement>::adopt(gst_element_factory_make("vdoninjasrc", nullptr));
+  GstStructure *raw = nullptr;
+  g_object_get(element.get(), "stats", &raw, nullptr);
+  const StructurePtr stats(raw);
+  fail_unless(gst_structure_has_name(stats.get(), "vdoninja/stats"));
+  fail_unless(gst_structure_has_field(stats.get(), "state"));
+  fail_unless(!gst_structure_has_field(stats.get(), "streams"));
+}
+GST_END_TEST
+
+GST_START_TEST(test_stats_count_what_arrives) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 10);
+  player.expect_buffers("audio", 10);
+  const StructurePtr stats = get_stats(player.source(), nullptr);
+  const GValue *streams = list_of(stats.get(), "streams");
+  fail_unless_equals_int(gst_value_list_get_size(streams), 1);
+  const GstStructure *stream = item(streams, 0);
+  fail_unless_equals_string(gst_structure_get_string(stream, "stream-id"), "cam");
+  fail_unless_equals_string(gst_structure_get_string(stream, "label"), "test publisher");
+  gboolean connected = FALSE;
+  fail_unless(gst_structure_get_boolean(stream, "connected", &connected) && connected);
+
+  const GstStructure *pad = item_with(list_of(stream, "pads"), "name", "video_0");
+  fail_unless_equals_string(gst_structure_get_string(pad, "codec"), "VP8");
+  fail_unless_equals_string(gst_structure_get_string(pad, "decoder"), "vp8dec");
+  fail_unless(number(pad, "buffers") >= 10);
+  fail_unless(number(pad, "packets") >= number(pad, "buffers"));
+
+  for (const char *media : {"video", "audio"}) {
+    const GstStructure *rtp = item_with(list_of(stream, "rtp"), "media", media);
+    fail_unless(number(rtp, "packets-received") >= 10);
+    fail_unless(number(rtp, "bytes-received") > number(rtp, "packets-received"));
+    const GValue *nested = gst_structure_get_value(rtp, "jitterbuffer");
+    fail_unless(nested && number(gst_value_get_structure(nested), "num-pushed") >= 10);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_stats_of_one_stream_leave_others_out) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play("stream-id=cam,other"), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 1);
+  const StructurePtr all = get_stats(player.source(), nullptr);
+  fail_unless_equals_int(gst_value_list_get_size(list_of(all.get(), "streams")), 2);
+  const StructurePtr one = get_stats(player.source(), "other");
+  const GValue *streams = list_of(one.get(), "streams");
+  fail_unless_equals_int(gst_value_list_get_size(streams), 1);
+  const GstStructure *other = item(streams, 0);
+  fail_unless_equals_string(gst_structure_get_string(other, "stream-id"), "other");
+  gboolean connected = TRUE;
+  fail_unless(gst_structure_get_boolean(other, "connected", &connected) && !connected);
+  const StructurePtr none = get_stats(player.source(), "nobody");
+  fail_unless_equals_int(gst_value_list_get_size(list_of(none.get(), "streams")), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(test_stats_count_sessions) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 3);
+  GError *error = nullptr;
+  fail_unless(loopback.publisher->restart(true, &error));
+  player.expect_buffers("sink", 10);
+  const StructurePtr stats = get_stats(player.source(), "cam");
+  guint sessions = 0;
+  gst_structure_get_uint(item(list_of(stats.get(), "streams"), 0), "sessions", &sessions);
+  fail_unless_equals_int(sessions, 2);
+}
+GST_END_TEST
+
+static Suite *stats_suite() {
+  Suite *suite = suite_create("vdoninjasrc-stats");
+  TCase *tc = tcase_create("stats");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_stats_of_an_element_that_does_not_run);
+  tcase_add_test(tc, test_stats_count_what_arrives);
+  tcase_add_test(tc, test_stats_of_one_stream_leave_others_out);
+  tcase_add_test(tc, test_stats_count_sessions);
+  return suite;
+}
+
+GST_CHECK_MAIN(stats);
