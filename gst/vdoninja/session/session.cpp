@@ -82,7 +82,7 @@ bool Session::setup(GError **error) {
   gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "bundle-policy", "max-bundle");
   g_object_set(webrtc_.get(), "latency", config_.latency, nullptr);
   setup_ice();
-  fast_start();
+  set_up_jitterbuffers();
 
   hook(webrtc_.get(), "on-new-transceiver", G_CALLBACK(on_new_transceiver));
   hook(webrtc_.get(), "pad-added", G_CALLBACK(on_pad_added));
@@ -122,15 +122,16 @@ bool Session::setup(GError **error) {
 }
 
 // A jitterbuffer holds the first packets back for the whole latency unless told that a
-// few in a row are enough.
-void Session::fast_start() {
+// few in a row are enough. By the publisher's sender reports it knows when they were
+// captured, and says so on the buffers.
+void Session::set_up_jitterbuffers() {
   auto rtpbin =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
   if (rtpbin)
     g_signal_connect(rtpbin.get(), "new-jitterbuffer",
                      G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
                        g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
-                                    nullptr);
+                                    "add-reference-timestamp-meta", TRUE, nullptr);
                      }),
                      nullptr);
 }

@@ -124,7 +124,7 @@ private:
           const Secret &secret, SessionConfig config, Callbacks callbacks);
   bool setup(GError **error);
   void setup_ice();
-  void fast_start();
+  void set_up_jitterbuffers();
   void hook(gpointer object, const char *signal, GCallback handler);
   void post(std::function<void(Session &)> job);
   static void run_later(const std::weak_ptr<Session> &weak,
