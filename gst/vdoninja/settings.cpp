@@ -122,6 +122,51 @@ bool read_codecs(const Settings &settings, Plan *plan, GError **error) {
   return true;
 }
 
+// Those without a property of their own.
+void apply_wishes(const Link &link, Settings *to) {
+  to->excluded.clear();
+  for (const auto &id : link.exclude)
+    to->excluded.push_back(sanitize_stream_id(id));
+  to->room_token = link.token;
+  to->total_bitrate = link.total_bitrate;
+  to->allow_plain = link.allow_plain;
+  to->stereo = link.stereo.value_or(false);
+  Wishes wishes;
+  wishes.scene = link.scene.value_or("");
+  wishes.show_director = link.show_director.value_or(wishes.show_director);
+  wishes.keyframe_interval = link.keyframe_interval;
+  wishes.scale = link.scale;
+  wishes.max_width = link.width;
+  wishes.max_height = link.height;
+  wishes.audio_bitrate = link.audio_bitrate;
+  to->wishes = wishes;
+}
+
+// The parameters that change nothing here, known or not.
+std::vector<std::string> unsupported(const Link &link) {
+  std::vector<std::string> names = link.unsupported;
+  auto add = [&](const char *name, bool given) {
+    if (given)
+      names.emplace_back(name);
+  };
+  add("hash", !link.hash.empty());
+  add("directoronly", link.only_director);
+  add("novideo", !link.video_from.empty());
+  add("noaudio", !link.audio_from.empty());
+  add("excludeaudio", !link.audio_not_from.empty());
+  add("h264profile", !link.h264_profile.empty());
+  add("retry", link.retry.has_value());
+  add("addstun", link.stun_servers.size() > 1);
+  return names;
+}
+
+// What one stream may send, when there is a limit for all of them together.
+unsigned video_bitrate(const Settings &settings, size_t streams) {
+  if (settings.video_bitrate || !settings.total_bitrate)
+    return settings.video_bitrate;
+  return std::max<unsigned>(*settings.total_bitrate / std::max<size_t>(streams, 1), 1);
+}
+
 } // namespace
 
 bool apply_link(const char *text, Settings *settings, GError **error) {
@@ -162,8 +207,14 @@ bool apply_link(const char *text, Settings *settings, GError **error) {
   }
   if (!link->turn_servers.empty())
     to.turn_servers = link->turn_servers;
+  if (link->lan_only) {
+    to.stun_set = true;
+    to.stun_server.clear();
+    to.turn_servers.clear();
+  }
+  apply_wishes(*link, &to);
   to.location = link_to_uri(*link);
-  to.location_unsupported = link->unsupported;
+  to.location_unsupported = unsupported(*link);
   return true;
 }
 
@@ -211,13 +262,19 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
   session.turn_servers = settings.turn_servers;
   session.relay_only = settings.relay_only;
   session.latency = settings.latency;
-  session.hints.video_bitrate = settings.video_bitrate;
+  session.hints.video_bitrate = video_bitrate(settings, viewer.streams.size());
+  session.hints.stereo = settings.stereo;
+  session.allow_plain = settings.allow_plain;
   if (is_loopback(host))
     session.local_addresses = local_addresses();
 
+  viewer.excluded = settings.excluded;
+  viewer.room_token = settings.room_token;
+  viewer.wishes = settings.wishes;
   viewer.wishes.audio = settings.enable_audio;
   viewer.wishes.video = settings.enable_video;
-  viewer.wishes.scene = !viewer.room.empty();
+  if (!viewer.room.empty() && viewer.wishes.scene.empty())
+    viewer.wishes.scene = "0";
   viewer.wishes.label = settings.label;
   viewer.wishes.version = "gst-vdoninja/" VERSION;
 

@@ -64,6 +64,13 @@ struct Settings {
   std::string location;       // of the link that was taken, without its password
   std::string location_error; // why a link was not
   std::vector<std::string> location_unsupported; // parameters without a meaning here
+  // What only a link can say.
+  std::vector<std::string> excluded;
+  std::string room_token;
+  std::optional<unsigned> total_bitrate; // kbit/s, of all streams
+  std::optional<bool> allow_plain;
+  bool stereo = false;
+  Wishes wishes;
 };
 
 // Takes over what a pasted link or vdoninja: URI says. False and a GST_URI_ERROR `error`

@@ -51,7 +51,7 @@ GST_END_TEST
 GST_START_TEST(test_message_encode_init) {
   Wishes wishes;
   wishes.audio = false;
-  wishes.scene = true;
+  wishes.scene = "0";
   wishes.video_codec = "h264";
   wishes.label = "Kitchen \xc3\xa4";
   wishes.version = "test/1";
@@ -64,6 +64,26 @@ GST_START_TEST(test_message_encode_init) {
   fail_unless(m.wants_audio == false && m.wants_video == true);
   assert_text(m.news.label.value_or("?"), wishes.label.c_str());
   fail_unless(encode_init(Wishes()).find(R"("scene":false)") != std::string::npos);
+  fail_unless(encode_init(Wishes()).find("scale") == std::string::npos);
+}
+GST_END_TEST
+
+GST_START_TEST(test_message_encode_init_with_all_wishes) {
+  Wishes wishes;
+  wishes.scene = "two";
+  wishes.show_director = 2;
+  wishes.keyframe_interval = 4000;
+  wishes.scale = 50;
+  wishes.max_width = 640;
+  wishes.audio_bitrate = 64;
+  const std::string text = encode_init(wishes);
+  for (const char *part :
+       {R"("scene":"two")", R"("showDirector":2)", R"("keyframeRate":4000)",
+        R"("scale":50)", R"("audioBitrate":64)",
+        R"("requestResolution":{"w":640,"h":null,"s":false,"c":false})"})
+    fail_unless(text.find(part) != std::string::npos, "%s lacks %s", text.c_str(), part);
+  wishes.show_director = 0;
+  fail_unless(encode_init(wishes).find(R"("showDirector":false)") != std::string::npos);
 }
 GST_END_TEST
 
@@ -147,6 +167,7 @@ static Suite *message_encode_suite(void) {
   tcase_add_test(tc, test_message_encode_requests);
   tcase_add_test(tc, test_message_encode_data_channel_messages);
   tcase_add_test(tc, test_message_encode_init);
+  tcase_add_test(tc, test_message_encode_init_with_all_wishes);
   tcase_add_test(tc, test_message_encode_parse_round_trips);
   tcase_add_test(tc, test_message_encode_is_ascii);
   tcase_add_test(tc, test_message_encode_without_key_sends_nothing);

@@ -122,6 +122,29 @@ std::string encode_candidates(const Envelope &to,
   return enclose(to, std::move(object), "candidates", std::move(node));
 }
 
+namespace {
+
+void set(const JsonObjectPtr &object, const char *key, std::optional<unsigned> value) {
+  if (value)
+    json_object_set_int_member(object.get(), key, *value);
+}
+
+// To fit into, not to cover, and never to be enlarged.
+void set_resolution(const JsonObjectPtr &object, const Wishes &wishes) {
+  auto inner = new_object();
+  for (const auto &[key, value] :
+       {std::pair("w", wishes.max_width), std::pair("h", wishes.max_height)})
+    if (value)
+      set(inner, key, value);
+    else
+      json_object_set_null_member(inner.get(), key);
+  set_flag(inner, "s", false);
+  set_flag(inner, "c", false);
+  json_object_set_object_member(object.get(), "requestResolution", inner.release());
+}
+
+} // namespace
+
 std::string encode_init(const Wishes &wishes) {
   const auto object = new_object();
   set_flag(object, "audio", wishes.audio);
@@ -134,11 +157,19 @@ std::string encode_init(const Wishes &wishes) {
         "iframe", "widget", "downloads", "allowmidi", "allowdrawing", "allowresources",
         "guest", "director", "limitaudio", "forceios"})
     set_flag(object, name, false);
-  if (wishes.scene)
-    set(object, "scene", "0");
+  if (!wishes.scene.empty())
+    set(object, "scene", wishes.scene);
   else
     set_flag(object, "scene", false);
-  set_flag(object, "showDirector", true);
+  if (wishes.show_director <= 1)
+    set_flag(object, "showDirector", wishes.show_director == 1);
+  else
+    set(object, "showDirector", wishes.show_director);
+  set(object, "keyframeRate", wishes.keyframe_interval);
+  set(object, "scale", wishes.scale);
+  set(object, "audioBitrate", wishes.audio_bitrate);
+  if (wishes.max_width || wishes.max_height)
+    set_resolution(object, wishes);
   if (!wishes.video_codec.empty())
     set(object, "preferVideoCodec", wishes.video_codec);
   auto info = new_object();

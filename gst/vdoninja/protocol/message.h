@@ -135,7 +135,12 @@ struct Wishes {
   bool video = true;
   bool screen_video = false;
   bool screen_audio = false;
-  bool scene = false;      // room viewers: receive as a scene, at full quality
+  std::string scene; // its id: receive as a scene, at full quality; empty: not as one
+  unsigned show_director = 1; // to scenes: 0 no, 1 yes, 2 video, 3 screen, 4 everything
+  std::optional<unsigned> keyframe_interval;     // ms
+  std::optional<unsigned> scale;                 // %
+  std::optional<unsigned> max_width, max_height; // pixels, to fit into
+  std::optional<unsigned> audio_bitrate;         // kbit/s
   std::string video_codec; // lower case, empty = the publisher's own order
   std::string label;
   std::string version; // of this software

@@ -194,10 +194,10 @@ void Session::handle_offer(const Message &message, bool over_channel) {
          std::string("the publisher's offer is unusable: ") + error->message);
     return;
   }
-  if (secret_.custom() && !message.encrypted && !over_channel) {
-    fail(SESSION_ERROR_SECURITY,
-         "the publisher's offer is not encrypted although a password is set; "
-         "it was refused");
+  if (!message.encrypted && !over_channel &&
+      !config_.allow_plain.value_or(!secret_.custom())) {
+    fail(SESSION_ERROR_SECURITY, "the publisher's offer is not encrypted although a "
+                                 "password or requireencryption is set; it was refused");
     return;
   }
   std::string why;

@@ -33,6 +33,8 @@ struct SessionConfig {
   // Gather on exactly these addresses; empty: libnice decides.
   std::vector<std::string> local_addresses;
   AnswerHints hints;
+  // Whether offers in clear are answered; unset: unless the user set a password.
+  std::optional<bool> allow_plain;
   std::string init; // first data-channel message, JSON
 };
 

@@ -40,7 +40,7 @@ Viewer::Viewer(Loop &loop, GstBin *bin, std::shared_ptr<Disposer> disposer, Secr
       reopen_(loop), enter_(loop) {
   me_.dialect = config_.dialect;
   if (!config_.room.empty())
-    me_.wire_room = secret_.wire_room(config_.room);
+    me_.wire_room = secret_.wire_room(config_.room, config_.room_token);
   for (const auto &wanted : config_.streams)
     add(wanted);
 }
@@ -146,7 +146,9 @@ void Viewer::remove(const std::string &id) {
 // The stream behind a wire id, if it is wanted; other passwords' ids are nobody's.
 Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
   auto id = secret_.plain_stream_id(wire_id);
-  if (!id || id->empty())
+  const auto &excluded = config_.excluded;
+  if (!id || id->empty() ||
+      std::find(excluded.begin(), excluded.end(), *id) != excluded.end())
     return nullptr;
   for (auto &stream : streams_)
     if (stream->wire_id() == wire_id)

@@ -21,7 +21,9 @@ struct ViewerConfig {
   std::string fallback_url; // tried in turn with signaling.url; empty: none
   Dialect dialect = Dialect::kHosted;
   std::vector<WantedStream> streams; // empty: everybody in the room
+  std::vector<std::string> excluded; // ids of who is never played, sanitised
   std::string room;                  // sanitised, empty: none
+  std::string room_token;            // of a link to the room, goes into its hash
   unsigned max_streams = 0;          // 0: no limit
   bool remove_on_leave = false;
   SessionConfig session; // template: servers, latency, hints
