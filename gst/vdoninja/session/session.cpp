@@ -202,8 +202,9 @@ void Session::handle_offer(const Message &message, bool over_channel) {
   }
   std::string why;
   if (offer_ && !continues(*offer_, *offer, &why)) {
+    bool same_certificate = offer->fingerprint == offer_->fingerprint;
     auto needs_new_session = callbacks_.needs_new_session;
-    needs_new_session(message, why);
+    needs_new_session(message, same_certificate, why);
     return;
   }
   if (offers_.size() >= kMaxQueuedOffers) {

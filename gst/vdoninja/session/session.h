@@ -71,7 +71,9 @@ public:
     std::function<void()> channel_open;
     std::function<void(const Message &message, std::string_view text)> message;
     // An offer that this webrtcbin cannot take, though the publisher may make it.
-    std::function<void(const Message &offer, const std::string &why)> needs_new_session;
+    std::function<void(const Message &offer, bool same_certificate,
+                       const std::string &why)>
+        needs_new_session;
     std::function<void(const GError *error)> failed;
   };
 

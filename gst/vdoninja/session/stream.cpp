@@ -119,13 +119,13 @@ void Stream::start_session(const Message &offer) {
   callbacks.message = [this](const Message &message, std::string_view text) {
     channel_message(message, text);
   };
-  callbacks.needs_new_session = [this](const Message &message, const std::string &why) {
+  callbacks.needs_new_session = [this](const Message &message, bool same_certificate,
+                                       const std::string &why) {
     GST_INFO("stream %s: fresh session needed: %s", id().c_str(), why.c_str());
     // Another certificate is another peer connection, and waits for an answer to this
     // offer. The same one cannot take a second answerer: it has to let go of us first.
-    bool other_peer = why.find("fingerprint") != std::string::npos;
-    end_session(!other_peer, true);
-    if (other_peer)
+    end_session(same_certificate, true);
+    if (!same_certificate)
       start_session(message);
     else
       restart(why);

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a session makes of a second offer.
+#include "session.h"
+
+#include "loop-call.h"
+#include "offers.h"
+
+using namespace vdn;
+
+namespace {
+
+// What the session reports about `second`, which comes after plain_offer().
+struct Asked {
+  bool anew = false;
+  bool same_certificate = false;
+};
+
+Asked second_offer(const std::string &second) {
+  const auto loop = std::make_shared<Loop>("test");
+  const auto disposer = std::make_shared<Disposer>();
+  const auto bin = ObjPtr<GstElement>::adopt(gst_pipeline_new(nullptr));
+  const Address me;
+  const Secret secret("false", "salt");
+  Asked asked;
+  call(*loop, [&] {
+    Session::Callbacks callbacks;
+    callbacks.choose = [](const Offer &offer) {
+      return std::vector<const Format *>(offer.media.size());
+    };
+    callbacks.send = [](const std::string &) { return true; };
+    callbacks.link_state = [](LinkState) {};
+    callbacks.needs_new_session = [&](const Message &, bool same, const std::string &) {
+      asked = {true, same};
+    };
+    callbacks.failed = [](const GError *error) { fail("%s", error->message); };
+    const auto session = Session::create(*loop, GST_BIN(bin.get()), disposer, me, secret,
+                                         {}, std::move(callbacks), nullptr);
+    fail_unless(session != nullptr);
+    for (const std::string &sdp : {plain_offer(), second}) {
+      Message message;
+      message.description = Description{true, sdp};
+      session->handle_offer(message, false);
+    }
+    session->close();
+  });
+  loop->stop();
+  fail_unless(disposer->wait());
+  return asked;
+}
+
+} // namespace
+
+GST_START_TEST(test_session_goes_on_with_an_offer_that_continues) {
+  fail_if(second_offer(plain_offer()).anew);
+}
+GST_END_TEST
+
+// Of the same peer connection, which has to let go of us first.
+GST_START_TEST(test_session_other_credentials_are_of_the_same_peer) {
+  const Asked asked = second_offer(replace(plain_offer(), "ufrag:ufrag", "ufrag:other"));
+  fail_unless(asked.anew && asked.same_certificate);
+}
+GST_END_TEST
+
+GST_START_TEST(test_session_other_certificate_is_another_peer) {
+  const std::string other =
+      replace(plain_offer(), fingerprint_line("AB"), fingerprint_line("AC"));
+  const Asked asked = second_offer(replace(other, "ufrag:ufrag", "ufrag:other"));
+  fail_unless(asked.anew && !asked.same_certificate);
+}
+GST_END_TEST
+
+static Suite *session_suite() {
+  Suite *suite = suite_create("session");
+  TCase *tc = tcase_create("session");
+  suite_add_tcase(suite, tc);
+  tcase_add_checked_fixture(tc, session_debug_init, nullptr);
+  tcase_add_test(tc, test_session_goes_on_with_an_offer_that_continues);
+  tcase_add_test(tc, test_session_other_credentials_are_of_the_same_peer);
+  tcase_add_test(tc, test_session_other_certificate_is_another_peer);
+  return suite;
+}
+
+GST_CHECK_MAIN(session)
