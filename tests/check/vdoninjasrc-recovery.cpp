@@ -14,31 +14,14 @@ namespace {
 
 using State = Player::State;
 
-// One pad from beginning to end, time that only grows, and no word of an end.
-void assert_seamless(const Player &player, unsigned gaps) {
-  const State state = player.state();
-  const auto &sink = state.sinks.at("sink");
-  fail_unless(state.errors.empty() && !state.eos && !sink.eos, "%s",
-              player.describe().c_str());
-  fail_unless_equals_int(state.pads.size(), 1);
-  fail_unless_equals_int(state.removed.size(), 0);
-  fail_unless_equals_int(sink.stream_starts, 1);
-  fail_unless_equals_int(sink.backwards, 0);
-  fail_unless(sink.disconts > gaps, "%u DISCONT for %u gaps", sink.disconts, gaps);
-}
-
 void reload_twice(Dialect dialect, bool say_bye) {
-  Scene scene(dialect);
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing(dialect);
   for (int i = 0; i < 2; i++) {
     GError *error = nullptr;
     fail_unless(publisher->restart(say_bye, &error));
     player.expect_buffers("sink", 10);
   }
-  assert_seamless(player, 2);
+  player.assert_seamless(2);
 }
 
 } // namespace
@@ -60,11 +43,7 @@ GST_START_TEST(test_recovery_page_reload_without_goodbye) {
 GST_END_TEST
 
 GST_START_TEST(test_recovery_killed_publisher_returns_with_another_codec_and_size) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing();
   publisher->kill();
   auto config = scene.config();
   config.video.codec = Codec::kVp9;
@@ -75,17 +54,13 @@ GST_START_TEST(test_recovery_killed_publisher_returns_with_another_codec_and_siz
     return state.sinks.at("sink").caps.find("width=(int)480") != std::string::npos;
   });
   player.expect_buffers("sink", 10);
-  assert_seamless(player, 1);
+  player.assert_seamless(1);
   fail_unless(player.state().saw_state("reconnecting"));
 }
 GST_END_TEST
 
 GST_START_TEST(test_recovery_server_loss_leaves_media_alone) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing();
   scene.server->stop();
   player.expect_warning("trying again");
   player.expect_buffers("sink", 20);
@@ -100,16 +75,12 @@ GST_START_TEST(test_recovery_server_loss_leaves_media_alone) {
   // And the new connection is good for the next session.
   fail_unless(publisher->restart(true, &error));
   player.expect_buffers("sink", 10);
-  assert_seamless(player, 1);
+  player.assert_seamless(1);
 }
 GST_END_TEST
 
 GST_START_TEST(test_recovery_server_and_publisher_die_together) {
-  Scene scene(Dialect::kCustom);
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing(Dialect::kCustom);
   scene.server->stop();
   publisher->kill();
   player.expect("the loss noticed",
@@ -118,44 +89,33 @@ GST_START_TEST(test_recovery_server_and_publisher_die_together) {
   fail_unless(scene.server->start(&error));
   auto next = scene.publish();
   player.expect_buffers("sink", 10);
-  assert_seamless(player, 1);
+  player.assert_seamless(1);
 }
 GST_END_TEST
 
 GST_START_TEST(test_recovery_ice_restart) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing();
   unsigned sessions = publisher->state().sessions;
   publisher->restart_ice();
   fail_unless(publisher->wait(20s, [&](const auto &s) { return s.sessions > sessions; }));
   player.expect_buffers("sink", 20);
-  assert_seamless(player, 0);
+  player.assert_seamless(0);
 }
 GST_END_TEST
 
 GST_START_TEST(test_recovery_newer_publisher_of_the_same_id_takes_over) {
-  Scene scene(Dialect::kCustom);
-  auto first = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing(Dialect::kCustom);
   // Dead, but nobody told the viewer yet.
-  first->kill();
+  publisher->kill();
   auto second = scene.publish();
   player.expect_buffers("sink", 10);
-  assert_seamless(player, 1);
+  player.assert_seamless(1);
 }
 GST_END_TEST
 
 GST_START_TEST(test_recovery_on_disconnect_eos_ends_the_stream) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line("stream-id=abc on-disconnect=eos"));
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] =
+      Playing(Dialect::kHosted, "stream-id=abc on-disconnect=eos");
   publisher->stop();
   player.expect("EOS", [](const State &state) { return state.eos; });
   fail_unless(player.state().errors.empty());
@@ -163,11 +123,8 @@ GST_START_TEST(test_recovery_on_disconnect_eos_ends_the_stream) {
 GST_END_TEST
 
 GST_START_TEST(test_recovery_on_disconnect_error_posts_one) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line("stream-id=abc on-disconnect=error"));
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] =
+      Playing(Dialect::kHosted, "stream-id=abc on-disconnect=error");
   publisher->stop();
   player.expect_error("on-disconnect=error");
   fail_unless_equals_int(player.state().errors.size(), 1);
@@ -175,11 +132,7 @@ GST_START_TEST(test_recovery_on_disconnect_error_posts_one) {
 GST_END_TEST
 
 GST_START_TEST(test_recovery_mute_is_no_death) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing();
   publisher->set_video_muted(true);
   player.expect("the news", [](const State &state) {
     return std::count(state.elements.begin(), state.elements.end(),
@@ -200,16 +153,12 @@ GST_START_TEST(test_recovery_mute_is_no_death) {
 GST_END_TEST
 
 GST_START_TEST(test_recovery_reconnect_action_starts_over) {
-  Scene scene;
-  auto publisher = scene.publish();
-  Player player(scene.line());
-  player.play();
-  player.expect_buffers("sink", 5);
+  auto [scene, publisher, player] = Playing();
   g_signal_emit_by_name(player.source(), "reconnect");
   fail_unless(
       publisher->wait(20s, [](const auto &state) { return state.sessions >= 2; }));
   player.expect_buffers("sink", 10);
-  assert_seamless(player, 1);
+  player.assert_seamless(1);
 }
 GST_END_TEST
 

@@ -253,4 +253,16 @@ void Player::expect_error(const std::string &part) const {
   });
 }
 
+void Player::assert_seamless(unsigned gaps, const std::string &sink) const {
+  const State state = this->state();
+  const Arrived &arrived = state.sinks.at(sink);
+  fail_unless(state.errors.empty() && !state.eos && !arrived.eos, "%s",
+              describe().c_str());
+  fail_unless_equals_int(state.pads.size(), 1);
+  fail_unless_equals_int(state.removed.size(), 0);
+  fail_unless_equals_int(arrived.stream_starts, 1);
+  fail_unless_equals_int(arrived.backwards, 0);
+  fail_unless(arrived.disconts > gaps, "%u DISCONT for %u gaps", arrived.disconts, gaps);
+}
+
 } // namespace vdn

@@ -65,6 +65,9 @@ public:
   void expect_buffers(const std::string &sink, unsigned more) const;
   void expect_warning(const std::string &part) const;
   void expect_error(const std::string &part) const;
+  // Fails the test unless it saw one pad from beginning to end, time that only grew, no
+  // word of an end, and a DISCONT at the start and after each of `gaps` interruptions.
+  void assert_seamless(unsigned gaps, const std::string &sink = "sink") const;
   GstElement *pipeline() const { return pipeline_.get(); }
   GstElement *source() const { return source_.get(); }
   // Starts counting frames of a sink that was added later.

@@ -48,4 +48,18 @@ std::string Scene::line(const std::string &properties) const {
          " ! video/x-raw,format=I420 ! fakesink name=sink sync=false";
 }
 
+Playing::Playing(Scene set, const PublisherConfig &config, const std::string &line,
+                 std::vector<std::string> sinks)
+    : scene(std::move(set)), publisher(scene.publish(config)),
+      player(line, std::move(sinks)) {
+  player.play();
+  player.expect_buffers("sink", 5);
+}
+
+Playing::Playing(Dialect dialect, const std::string &properties)
+    : scene(dialect), publisher(scene.publish()), player(scene.line(properties)) {
+  player.play();
+  player.expect_buffers("sink", 5);
+}
+
 } // namespace vdn

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "handshake-server.h"
 #include "player.h"
@@ -28,6 +29,19 @@ struct Scene {
 
   Dialect dialect;
   std::unique_ptr<HandshakeServer> server;
+};
+
+// A scene that plays: five buffers have reached the sink. Taken apart where it is made:
+//   auto [scene, publisher, player] = Playing();
+struct Playing {
+  explicit Playing(Dialect dialect = Dialect::kHosted,
+                   const std::string &properties = "stream-id=abc");
+  Playing(Scene set, const PublisherConfig &config, const std::string &line,
+          std::vector<std::string> sinks = {"sink"});
+
+  Scene scene;
+  std::unique_ptr<Publisher> publisher;
+  Player player;
 };
 
 } // namespace vdn
