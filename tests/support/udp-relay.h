@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Bad networks: stands between publishers and viewers on 127.0.0.1 and loses, delays and
+// reorders what they send each other. Runs on a thread of its own. Thread: any, for every
+// function.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "loop.h"
+#include "watched.h"
+
+namespace vdn {
+
+enum class End { kPublisher, kViewer };
+
+constexpr End other(End end) {
+  return end == End::kPublisher ? End::kViewer : End::kPublisher;
+}
+
+// What happens to packets in one direction.
+struct PathConditions {
+  double loss = 0; // share of packets, 0 to 1
+  unsigned delay_ms = 0;
+  unsigned jitter_ms = 0; // up to this is added to the delay of each: they overtake
+  double reorder = 0;     // share of packets held back for kHeldBackMs more
+  bool blackout = false;  // nothing passes
+};
+
+class UdpRelay {
+public:
+  struct Counts {
+    unsigned passed = 0;
+    unsigned lost = 0;
+  };
+  struct State {
+    std::array<Counts, 2> to; // by End
+    unsigned strangers = 0;   // packets from where no end is: dropped
+    unsigned paths = 0;       // ever made
+    gint64 returned_us = 0;   // monotonic: end of the last black_out(), 0 during it
+
+    const Counts &towards(End end) const { return to[static_cast<size_t>(end)]; }
+  };
+  static constexpr unsigned kHeldBackMs = 30;
+
+  // The same seed makes the same choices.
+  explicit UdpRelay(unsigned seed);
+  ~UdpRelay();
+  UdpRelay(const UdpRelay &) = delete;
+  UdpRelay &operator=(const UdpRelay &) = delete;
+
+  // `end` of the path `name`, which is made when there is none, listens on `port`.
+  // Returns the port to name to the other end in its place, 0 when that end listens
+  // elsewhere.
+  guint16 join(const std::string &name, End end, guint16 port);
+  // Of every path, and of those to come.
+  void set(const PathConditions &both);
+  void set(End towards, const PathConditions &conditions);
+  // A blackout of this length; conditions stay as they are otherwise.
+  void black_out(unsigned ms);
+  // As a NAT that forgot: `end` sees the others behind another port from now on, and
+  // nobody listens on the old one.
+  void rebind(End end);
+  // Existing paths never carry anything again; later ones do.
+  void abandon();
+
+  State state() const { return state_.get(); }
+  bool wait(std::chrono::milliseconds limit,
+            const std::function<bool(const State &)> &ready) const {
+    return state_.wait(limit, ready);
+  }
+
+private:
+  struct Source {
+    void operator()(GSource *source) const;
+  };
+  // The socket that `end` talks to.
+  struct Gate {
+    ObjPtr<GSocket> socket;
+    std::unique_ptr<GSource, Source> source;
+    guint16 peer = 0; // where the end listens, 0: not known yet
+  };
+  struct Path {
+    std::array<Gate, 2> gates; // by End
+    bool abandoned = false;
+    Gate &gate(End end) { return gates[static_cast<size_t>(end)]; }
+  };
+  struct Packet {
+    Path *path;
+    End to;
+    std::string data;
+  };
+
+  void open(Path &path, End end);
+  void receive(Path &path, End from);
+  void forward(Packet packet);
+  void deliver(const Packet &packet);
+  void deliver_due();
+  PathConditions &conditions(End towards);
+  double chance();
+
+  Watched<State> state_;
+  // On the relay's thread only.
+  std::mt19937 random_;
+  std::array<PathConditions, 2> conditions_; // by End they lead to
+  std::map<std::string, Path> paths_;
+  std::multimap<gint64, Packet> held_; // by monotonic us they are due
+  Loop loop_;
+  std::unique_ptr<Timer> due_, blackout_;
+};
+
+} // namespace vdn
