@@ -11,6 +11,7 @@ constexpr unsigned kMaxLostPings = 10;
 // Beyond those that webrtcbin takes for rtx, from 96 on, or a later offer would give a
 // payload type another meaning.
 constexpr int kFirstPayloadType = 110;
+constexpr int kFirstAlternative = 120;
 
 using DescriptionPtr = std::unique_ptr<GstWebRTCSessionDescription,
                                        Releaser<gst_webrtc_session_description_free>>;
@@ -233,10 +234,34 @@ bool PublisherSession::add_tracks(const std::vector<TrackPtr> &tracks, GError **
 }
 
 bool PublisherSession::add_sender(const TrackPtr &track, GError **error) {
+  Sender sender;
+  sender.pad =
+      ObjPtr<GstPad>::adopt(gst_element_request_pad_simple(webrtc_.get(), "sink_%u"));
+  const int payload_type = kFirstPayloadType + static_cast<int>(senders_.size());
+  if (!feed_from(sender, track, payload_type, error))
+    return false;
+  ObjPtr<GstWebRTCRTPTransceiver> transceiver;
+  g_object_get(sender.pad.get(), "transceiver", transceiver.out(), nullptr);
+  connect(sender.pad.get(), "notify::caps",
+          G_CALLBACK(+[](GstPad *, GParamSpec *, WeakSession *weak) {
+            if (const auto self = weak->lock())
+              self->post([](PublisherSession &session) { session.negotiate(); });
+          }));
+  // Not for audio: Chromium refuses an offer with retransmission there.
+  g_object_set(transceiver.get(), "direction",
+               GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDONLY, "do-nack",
+               track->is_video(), nullptr);
+  senders_.push_back(std::move(sender));
+  return true;
+}
+
+// Links source and payloader for `track` to the pad of `sender`.
+bool PublisherSession::feed_from(Sender &sender, const TrackPtr &track, int payload_type,
+                                 GError **error) {
   const std::string line =
       "appsrc name=source is-live=true format=time leaky-type=downstream max-buffers=120 "
       "max-bytes=0 ! " +
-      track->payloader(kFirstPayloadType + static_cast<int>(senders_.size()));
+      track->payloader(payload_type);
   GError *raw = nullptr;
   auto bin = ObjPtr<GstElement>::adopt(gst_parse_bin_from_description_full(
       line.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, &raw));
@@ -245,8 +270,9 @@ bool PublisherSession::add_sender(const TrackPtr &track, GError **error) {
     return false;
   }
   gst_bin_add(GST_BIN(pipeline_.get()), bin.get());
-  Sender sender{track, ObjPtr<GstAppSrc>::adopt(GST_APP_SRC(
-                           gst_bin_get_by_name(GST_BIN(bin.get()), "source")))};
+  sender.track = track;
+  sender.source = ObjPtr<GstAppSrc>::adopt(
+      GST_APP_SRC(gst_bin_get_by_name(GST_BIN(bin.get()), "source")));
   gst_app_src_set_caps(sender.source.get(), track->caps().get());
   const auto out = ObjPtr<GstPad>::adopt(
       gst_element_get_static_pad(GST_ELEMENT(sender.source.get()), "src"));
@@ -267,28 +293,12 @@ bool PublisherSession::add_sender(const TrackPtr &track, GError **error) {
       },
       new Request{track, weak_from_this()},
       [](gpointer data) { delete static_cast<Request *>(data); });
-
   const auto from = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "src"));
-  const auto to =
-      ObjPtr<GstPad>::adopt(gst_element_request_pad_simple(webrtc_.get(), "sink_%u"));
-  if (!to || gst_pad_link(from.get(), to.get()) != GST_PAD_LINK_OK) {
+  if (!sender.pad || gst_pad_link(from.get(), sender.pad.get()) != GST_PAD_LINK_OK) {
     g_set_error(error, GST_CORE_ERROR, GST_CORE_ERROR_PAD,
                 "webrtcbin refuses the medium");
     return false;
   }
-  ObjPtr<GstWebRTCRTPTransceiver> transceiver;
-  g_object_get(to.get(), "transceiver", transceiver.out(), nullptr);
-  connect(to.get(), "notify::caps",
-          G_CALLBACK(+[](GstPad *, GParamSpec *, WeakSession *weak) {
-            if (const auto self = weak->lock())
-              self->post([](PublisherSession &session) { session.negotiate(); });
-          }));
-  // Not for audio: Chromium refuses an offer with retransmission there.
-  g_object_set(transceiver.get(), "direction",
-               GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDONLY, "do-nack",
-               track->is_video(), nullptr);
-  sender.pad = to;
-  senders_.push_back(std::move(sender));
   return true;
 }
 
@@ -334,6 +344,7 @@ void PublisherSession::offer_created(const GstStructure *reply) {
         gst_sdp_media_get_attribute_val(gst_sdp_message_get_media(offer->sdp, i), "mid");
     mids_.emplace_back(mid ? mid : "");
   }
+  offer_alternatives(offer->sdp);
   g_signal_emit_by_name(webrtc_.get(), "set-local-description", offer.get(),
                         promise(&PublisherSession::offer_applied));
   status_.offers++;
@@ -354,8 +365,75 @@ void PublisherSession::answer(const std::string &sdp) {
     return;
   const DescriptionPtr answer(
       gst_webrtc_session_description_new(GST_WEBRTC_SDP_TYPE_ANSWER, message));
+  take_choice(message);
   g_signal_emit_by_name(webrtc_.get(), "set-remote-description", answer.get(),
                         promise(&PublisherSession::answer_applied));
+}
+
+static std::string encoding_of(const GstSDPMedia *media, const char *payload_type) {
+  for (guint i = 0; i < gst_sdp_media_attributes_len(media); i++) {
+    const GstSDPAttribute *attribute = gst_sdp_media_get_attribute(media, i);
+    int number = -1;
+    char encoding[32] = "";
+    if (g_str_equal(attribute->key, "rtpmap") &&
+        sscanf(attribute->value, "%d %31[^/]", &number, encoding) == 2 &&
+        std::to_string(number) == payload_type)
+      return StrPtr(g_ascii_strup(encoding, -1)).get();
+  }
+  return {};
+}
+
+std::vector<std::string> answered_codecs(const GstSDPMessage *answer) {
+  std::vector<std::string> codecs;
+  for (guint i = 0; i < gst_sdp_message_medias_len(answer); i++) {
+    const GstSDPMedia *media = gst_sdp_message_get_media(answer, i);
+    if (gst_sdp_media_get_port(media) != 0 && gst_sdp_media_formats_len(media) > 0 &&
+        !g_str_equal(gst_sdp_media_get_media(media), "application"))
+      codecs.push_back(encoding_of(media, gst_sdp_media_get_format(media, 0)));
+  }
+  return codecs;
+}
+
+// webrtcbin offers what flows; browsers offer all that they could send.
+void PublisherSession::offer_alternatives(GstSDPMessage *sdp) const {
+  for (guint i = 0; i < gst_sdp_message_medias_len(sdp); i++) {
+    auto *media = const_cast<GstSDPMedia *>(gst_sdp_message_get_media(sdp, i));
+    if (!g_str_equal(gst_sdp_media_get_media(media), "video"))
+      continue;
+    int payload_type = kFirstAlternative;
+    for (const TrackPtr &track : config_.alternatives) {
+      const std::string pt = std::to_string(payload_type++);
+      gst_sdp_media_add_format(media, pt.c_str());
+      for (const auto &[key, value] : track->sdp_lines())
+        gst_sdp_media_add_attribute(media, key.c_str(), (pt + " " + value).c_str());
+    }
+    return;
+  }
+}
+
+// The picture comes from the encoder whose codec the answer names first.
+void PublisherSession::take_choice(const GstSDPMessage *answer) {
+  for (guint i = 0; i < gst_sdp_message_medias_len(answer); i++) {
+    const GstSDPMedia *media = gst_sdp_message_get_media(answer, i);
+    if (!g_str_equal(gst_sdp_media_get_media(media), "video") ||
+        gst_sdp_media_formats_len(media) == 0)
+      continue;
+    const int payload_type = std::stoi(gst_sdp_media_get_format(media, 0));
+    const size_t chosen = payload_type - kFirstAlternative;
+    if (payload_type < kFirstAlternative || chosen >= config_.alternatives.size())
+      return;
+    Sender &sender = senders_.front();
+    const auto old = ObjPtr<GstElement>::adopt(
+        GST_ELEMENT(gst_object_get_parent(GST_OBJECT(sender.source.get()))));
+    gst_element_set_state(old.get(), GST_STATE_NULL);
+    gst_bin_remove(GST_BIN(pipeline_.get()), old.get());
+    if (!feed_from(sender, config_.alternatives[chosen], payload_type, nullptr))
+      return;
+    const auto bin =
+        ObjPtr<GstObject>::adopt(gst_object_get_parent(GST_OBJECT(sender.source.get())));
+    gst_element_sync_state_with_parent(GST_ELEMENT(bin.get()));
+    return;
+  }
 }
 
 void PublisherSession::answer_applied(const GstStructure *reply) {

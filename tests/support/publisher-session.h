@@ -24,6 +24,8 @@ struct SessionConfig {
   // Addresses to gather from instead of those that libnice finds; it skips loopback.
   std::vector<std::string> local_addresses;
   unsigned ping_ms = 0; // 0: no pings
+  // The picture in other codecs, offered behind the first: the answer chooses.
+  std::vector<std::shared_ptr<Track>> alternatives;
 };
 
 class PublisherSession : public std::enable_shared_from_this<PublisherSession> {
@@ -81,6 +83,9 @@ private:
   void open_channel();
   void silence();
   bool add_sender(const TrackPtr &track, GError **error);
+  bool feed_from(Sender &sender, const TrackPtr &track, int payload_type, GError **error);
+  void offer_alternatives(GstSDPMessage *sdp) const;
+  void take_choice(const GstSDPMessage *answer);
   void negotiate();
   void offer_created(const GstStructure *reply);
   void offer_applied(const GstStructure *reply);
@@ -109,5 +114,8 @@ private:
   bool needs_offer_ = false;
   bool negotiating_ = false;
 };
+
+// The codec of each line of an answer, as in SDP. Thread: any.
+std::vector<std::string> answered_codecs(const GstSDPMessage *answer);
 
 } // namespace vdn

@@ -164,6 +164,29 @@ std::string Track::payloader(int payload_type) const {
   return {};
 }
 
+std::vector<std::pair<std::string, std::string>> Track::sdp_lines() const {
+  std::vector<std::pair<std::string, std::string>> lines;
+  switch (config_.codec) {
+  case Codec::kVp8:
+    lines = {{"rtpmap", "VP8/90000"}};
+    break;
+  case Codec::kVp9:
+    lines = {{"rtpmap", "VP9/90000"}, {"fmtp", "profile-id=0"}};
+    break;
+  case Codec::kX264:
+  case Codec::kOpenH264:
+    lines = {{"rtpmap", "H264/90000"},
+             {"fmtp", "level-asymmetry-allowed=1;packetization-mode=1;"
+                      "profile-level-id=42e01f"}};
+    break;
+  case Codec::kOpus:
+    return {{"rtpmap", "OPUS/48000/2"}};
+  }
+  for (const char *feedback : {"nack", "nack pli", "ccm fir"})
+    lines.emplace_back("rtcp-fb", feedback);
+  return lines;
+}
+
 void Track::attach(GstAppSrc *source) {
   {
     Lock lock(mutex_);

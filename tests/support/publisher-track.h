@@ -48,6 +48,8 @@ public:
   bool is_video() const { return config_.codec != Codec::kOpus; }
   // Payloader for this codec, as a launch line, and the RTP caps that it shall produce.
   std::string payloader(int payload_type) const;
+  // What SDP says of this codec: attributes, and their values behind the payload type.
+  std::vector<std::pair<std::string, std::string>> sdp_lines() const;
 
   // Feeds `source` from its next keyframe on. Buffers carry running times since `epoch`.
   void attach(GstAppSrc *source);

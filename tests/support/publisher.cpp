@@ -77,6 +77,8 @@ Publisher::~Publisher() {
     for (const TrackPtr &track : {video_, audio_, screen_})
       if (track)
         track->stop();
+    for (const TrackPtr &track : alternatives_)
+      track->stop();
   });
 }
 
@@ -217,6 +219,13 @@ bool Publisher::start_media(GError **error) {
       return false;
     video_->set_muted(video_muted_);
   }
+  while (alternatives_.size() < config_.alternatives.size()) {
+    TrackConfig other = video_config_;
+    other.codec = config_.alternatives[alternatives_.size()];
+    alternatives_.push_back(std::make_shared<Track>(other, epoch_, on_caps));
+    if (!alternatives_.back()->start(error))
+      return false;
+  }
   if (config_.with_audio && !audio_) {
     TrackConfig tone;
     tone.codec = Codec::kOpus;
@@ -231,7 +240,11 @@ bool Publisher::start_media(GError **error) {
 
 // Once every track can say what it sends: whoever asked before that waits no longer.
 void Publisher::media_ready() {
-  if (!media_pending_ || (video_ && !video_->caps()) || (audio_ && !audio_->caps()))
+  std::vector<TrackPtr> all = alternatives_;
+  all.insert(all.end(), {video_, audio_});
+  if (!media_pending_ || std::any_of(all.begin(), all.end(), [](const TrackPtr &track) {
+        return track && !track->caps();
+      }))
     return;
   media_pending_ = false;
   std::vector<std::string> viewers;
@@ -280,7 +293,7 @@ void Publisher::begin(const std::string &peer, std::optional<std::string> sessio
   if (peers_.count(peer))
     end(peer, "replaced");
   SessionConfig config{epoch_, config_.stun_server, local_addresses(config_.server),
-                       config_.ping_ms};
+                       config_.ping_ms, alternatives_};
   PublisherSession::Callbacks callbacks;
   callbacks.offer = [this, peer](const std::string &sdp) { send_offer(peer, sdp); };
   callbacks.candidates = [this, peer](const std::vector<Candidate> &candidates) {
@@ -378,8 +391,11 @@ void Publisher::handle_peer(const std::string &peer, const Message &message,
   Peer &viewer = *found;
   const bool current = !message.session || message.session == viewer.session;
   const bool deaf = config_.null_session && channel;
-  if (message.description && !message.description->offer && current && !deaf)
+  if (message.description && !message.description->offer && current && !deaf) {
+    if (hooks_.answer)
+      hooks_.answer(message.description->sdp);
     viewer.connection->answer(message.description->sdp);
+  }
   if (!message.from_publisher && current)
     viewer.connection->add_candidates(message.candidates);
   if (message.ice_restart)

@@ -23,6 +23,8 @@ struct PublisherConfig {
   std::string label = "test publisher";
   std::string stun_server;
   TrackConfig video;
+  // Offered behind it, as browsers offer several codecs; the viewer's answer chooses.
+  std::vector<Codec> alternatives;
   bool with_video = true;
   bool with_audio = true;
 
@@ -43,6 +45,7 @@ struct PublisherHooks {
   std::function<void(std::string &sdp)> offer;         // before it is encrypted
   std::function<bool(Candidate &candidate)> candidate; // false: not sent
   std::function<bool(std::string &text)> message;      // socket and channel; the same
+  std::function<void(const std::string &sdp)> answer;  // as it came
 };
 
 class Publisher {
@@ -158,6 +161,7 @@ private:
   GstClockTime epoch_ = 0;
   PublisherHooks hooks_;
   TrackPtr video_, audio_, screen_;
+  std::vector<TrackPtr> alternatives_;
   bool media_pending_ = false; // a track has not said what it sends
   bool video_muted_ = false;
   bool audio_muted_ = false;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Publishes stamped test pictures and a tone, for demo and benchmarks. Prints a line of
-// JSON when it is online, one a second, and one at the end; runs until SIGINT, SIGTERM or
-// --seconds have passed. Exit status 0 when it was online and nothing made it give up.
+// JSON when it is online, one a second, one for each answer and one at the end; runs
+// until SIGINT, SIGTERM or --seconds have passed. Exit status 0 when it was online and
+// nothing made it give up.
 #include <glib-unix.h>
 
 #include "publisher.h"
@@ -37,8 +38,9 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
       {"salt", 0, 0, text, &into->salt, "Salt (vdo.ninja)", "TEXT"},
       {"label", 0, 0, text, &into->label, "Name to show", "TEXT"},
       {"stun-server", 0, 0, text, &into->stun, "stun://host:port", "URL"},
-      {"codec", 'c', 0, text, &into->codec, "vp8 (default), vp9, h264 (x264), openh264",
-       "NAME"},
+      {"codec", 'c', 0, text, &into->codec,
+       "vp8 (default), vp9, h264 (x264), openh264; several: the viewer chooses",
+       "NAME,..."},
       {"size", 0, 0, text, &into->size, "Picture size (1280x720)", "WxH"},
       {"fps", 0, 0, number, &into->fps, "Frames a second (30)", "N"},
       {"bitrate", 0, 0, number, &into->bitrate, "Video bitrate in kbit/s (2500)", "N"},
@@ -63,6 +65,22 @@ bool refuse(GError **error, const char *what) {
   return false;
 }
 
+// The first is the picture, the others are alternatives.
+bool parse_codecs(const char *text, vdn::PublisherConfig *config) {
+  gchar **names = g_strsplit(text, ",", -1);
+  bool known = *names != nullptr;
+  for (gchar **name = names; *name && known; name++) {
+    vdn::Codec codec;
+    known = vdn::parse_codec(*name, &codec) && codec != vdn::Codec::kOpus;
+    if (known && name == names)
+      config->video.codec = codec;
+    else if (known)
+      config->alternatives.push_back(codec);
+  }
+  g_strfreev(names);
+  return known;
+}
+
 bool make_config(const Arguments &from, vdn::PublisherConfig *config, GError **error) {
   const std::string dialect = from.dialect ? from.dialect : "hosted";
   if (!vdn::check_server_url(from.server, nullptr, error))
@@ -71,8 +89,8 @@ bool make_config(const Arguments &from, vdn::PublisherConfig *config, GError **e
     return refuse(error, "--stream-id is missing");
   if (dialect != "hosted" && dialect != "custom")
     return refuse(error, "--dialect is hosted or custom");
-  if (from.codec && !vdn::parse_codec(from.codec, &config->video.codec))
-    return refuse(error, "--codec is vp8, vp9, h264 or openh264");
+  if (from.codec && !parse_codecs(from.codec, config))
+    return refuse(error, "--codec is vp8, vp9, h264 or openh264, or several of them");
   if (sscanf(from.size ? from.size : "1280x720", "%dx%d", &config->video.width,
              &config->video.height) != 2 ||
       config->video.width < 16 || config->video.height < 16)
@@ -110,6 +128,19 @@ void print(const char *event, const vdn::Publisher &publisher) {
       "\"frames\":%u}\n",
       event, state.online ? "true" : "false", state.viewers.size(), state.connected(),
       state.sessions, publisher.frames());
+  fflush(stdout);
+}
+
+// Thread: the publisher's.
+void print_answer(const std::string &sdp) {
+  GstSDPMessage *message = nullptr;
+  if (gst_sdp_message_new_from_text(sdp.c_str(), &message) != GST_SDP_OK)
+    return;
+  std::string codecs;
+  for (const std::string &codec : vdn::answered_codecs(message))
+    codecs += (codecs.empty() ? "\"" : ",\"") + codec + "\"";
+  gst_sdp_message_free(message);
+  g_print("{\"event\":\"answer\",\"codecs\":[%s]}\n", codecs.c_str());
   fflush(stdout);
 }
 
@@ -152,6 +183,9 @@ int main(int argc, char **argv) {
       !make_config(arguments, &config, &error))
     return fail(error, 2);
   vdn::Publisher publisher(std::move(config));
+  vdn::PublisherHooks hooks;
+  hooks.answer = print_answer;
+  publisher.set_hooks(hooks);
   if (!publisher.start(&error))
     return fail(error, 1);
 
