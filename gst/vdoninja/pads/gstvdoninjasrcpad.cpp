@@ -19,7 +19,7 @@ struct Impl {
   std::atomic<GstClockTime> latency{0};
   std::string event_stream_id;
   guint group_id = 0;
-  bool started = false; // streaming thread
+  std::atomic<bool> started{false}; // downstream has had our stream-start
   vdn::Mutex mutex;
   std::atomic<bool> news{false}; // collection or tags changed since the last buffer
   vdn::ObjPtr<GstStreamCollection> collection GUARDED_BY(mutex);
@@ -75,6 +75,19 @@ static void push_news(GstPad *pad, Impl *impl) {
   gst_pad_push_event(pad, gst_event_new_tag(tags));
 }
 
+// Thread: streaming. Whoever has enough is told that this was all, as other sources do;
+// the pad itself has not ended and may be linked to somebody else.
+static GstFlowReturn note_flow(GstPad *pad, Impl *impl, GstFlowReturn flow,
+                               guint buffers) {
+  GstFlowReturn before = impl->flow.exchange(flow);
+  if (flow == GST_FLOW_OK)
+    impl->buffers += buffers;
+  auto peer = vdn::ObjPtr<GstPad>::adopt(gst_pad_get_peer(pad));
+  if (peer && flow == GST_FLOW_EOS && before != GST_FLOW_EOS)
+    gst_pad_send_event(peer.get(), gst_event_new_eos());
+  return flow;
+}
+
 static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffer) {
   Impl *impl = GST_VDONINJA_SRC_PAD(parent)->impl;
   if (impl->finished) {
@@ -83,10 +96,7 @@ static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffe
   }
   push_news(GST_PAD(parent), impl);
   GstFlowReturn flow = gst_proxy_pad_chain_default(internal, parent, mark(impl, buffer));
-  impl->flow = flow;
-  if (flow == GST_FLOW_OK)
-    impl->buffers++;
-  return flow;
+  return note_flow(GST_PAD(parent), impl, flow, 1);
 }
 
 static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
@@ -105,10 +115,16 @@ static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
   }
   push_news(GST_PAD(parent), impl);
   GstFlowReturn flow = gst_proxy_pad_chain_list_default(internal, parent, list);
-  impl->flow = flow;
-  if (flow == GST_FLOW_OK)
-    impl->buffers += size;
-  return flow;
+  return note_flow(GST_PAD(parent), impl, flow, size);
+}
+
+// NULL when downstream has had it. Thread: any.
+static GstEvent *first_event(Impl *impl) {
+  if (impl->started.exchange(true))
+    return nullptr;
+  GstEvent *event = gst_event_new_stream_start(impl->event_stream_id.c_str());
+  gst_event_set_group_id(event, impl->group_id);
+  return event;
 }
 
 // Thread: streaming. Each source brings its own stream-start; downstream sees only ours.
@@ -117,10 +133,9 @@ static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
   switch (GST_EVENT_TYPE(event)) {
   case GST_EVENT_STREAM_START:
     gst_event_unref(event);
-    if (std::exchange(impl->started, true))
+    event = first_event(impl);
+    if (!event)
       return TRUE;
-    event = gst_event_new_stream_start(impl->event_stream_id.c_str());
-    gst_event_set_group_id(event, impl->group_id);
     break;
   case GST_EVENT_SEGMENT: {
     // Sources share the pipeline's clock and base time, so one segment serves them all.
@@ -205,8 +220,11 @@ GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad) {
 }
 
 void gst_vdoninja_src_pad_finish(GstVdoNinjaSrcPad *pad) {
-  if (!pad->impl->finished.exchange(true))
-    gst_pad_push_event(GST_PAD(pad), gst_event_new_eos());
+  if (pad->impl->finished.exchange(true))
+    return;
+  if (GstEvent *event = first_event(pad->impl))
+    gst_pad_push_event(GST_PAD(pad), event);
+  gst_pad_push_event(GST_PAD(pad), gst_event_new_eos());
 }
 
 void gst_vdoninja_src_pad_describe(GstVdoNinjaSrcPad *pad, const gchar *vdo_stream_id,
