@@ -9,7 +9,7 @@ namespace {
 
 struct Guard {
   std::function<void(GstFlowReturn)> broken;
-  Counter received;
+  Counter received, received_bytes;
   std::unique_ptr<H264Picture> picture; // H.264 that is depayloaded here
   std::atomic<bool> broke{false};
 
@@ -27,6 +27,8 @@ Guard *guard_of(GstPad *pad) {
 GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   Guard *guard = guard_of(pad);
   guard->received->fetch_add(1, std::memory_order_relaxed);
+  guard->received_bytes->fetch_add(gst_buffer_get_size(buffer),
+                                   std::memory_order_relaxed);
   if (guard->broke) {
     gst_buffer_unref(buffer);
     return GST_FLOW_OK;
@@ -51,8 +53,9 @@ gboolean event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return TRUE;
 }
 
-void add_guard(GstPad *sink, BranchRequest &request, Counter received) {
-  auto *guard = new Guard{std::move(request.broken), std::move(received)};
+void add_guard(GstPad *sink, BranchRequest &request, const Branch &branch) {
+  auto *guard =
+      new Guard{std::move(request.broken), branch.received, branch.received_bytes};
   if (request.form != Form::kRtp && !g_strcmp0(request.codec->encoding, "H264"))
     guard->picture = std::make_unique<H264Picture>();
   gst_pad_set_chain_function_full(
@@ -174,7 +177,7 @@ Branch make_branch(BranchRequest request, GError **error) {
   expose(bin.get(), elements.front().get(), "sink");
   expose(bin.get(), elements.back().get(), "src");
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
-  add_guard(sink.get(), request, branch.received);
+  add_guard(sink.get(), request, branch);
   if (request.form == Form::kRaw)
     watch_decoder(elements.back().get(), branch.decoding);
   branch.bin = bin;

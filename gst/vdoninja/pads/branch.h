@@ -35,6 +35,7 @@ struct Branch {
   // Buffers that went in, and that the decoder was given. Relaxed: only their growth
   // counts.
   Counter received = std::make_shared<std::atomic<guint64>>(0);
+  Counter received_bytes = std::make_shared<std::atomic<guint64>>(0);
   Counter decoding = std::make_shared<std::atomic<guint64>>(0);
 };
 

@@ -44,19 +44,19 @@ bool starts(GstElement *decoder) {
 
 const std::vector<Codec> &known_codecs() {
   static const std::vector<Codec> codecs = {
-      {"H264", kVideo,
+      {"H264", "H.264", kVideo,
        "video/x-h264, stream-format=(string)byte-stream, alignment=(string)au",
        "rtph264depay", "h264parse", "gstreamer1.0-libav"},
-      {"VP8", kVideo, "video/x-vp8, codec-alpha=(boolean)false", "rtpvp8depay", nullptr,
-       "gstreamer1.0-plugins-good"},
-      {"VP9", kVideo, "video/x-vp9, codec-alpha=(boolean)false", "rtpvp9depay", nullptr,
-       "gstreamer1.0-plugins-good"},
-      {"H265", kVideo,
+      {"VP8", "VP8", kVideo, "video/x-vp8, codec-alpha=(boolean)false", "rtpvp8depay",
+       nullptr, "gstreamer1.0-plugins-good"},
+      {"VP9", "VP9", kVideo, "video/x-vp9, codec-alpha=(boolean)false", "rtpvp9depay",
+       nullptr, "gstreamer1.0-plugins-good"},
+      {"H265", "H.265", kVideo,
        "video/x-h265, stream-format=(string)byte-stream, alignment=(string)au",
        "rtph265depay", "h265parse", "gstreamer1.0-libav"},
-      {"AV1", kVideo, "video/x-av1", "rtpav1depay", "av1parse",
+      {"AV1", "AV1", kVideo, "video/x-av1", "rtpav1depay", "av1parse",
        "gstreamer1.0-plugins-bad"},
-      {"OPUS", MediaKind::kAudio, "audio/x-opus, channel-mapping-family=(int)0",
+      {"OPUS", "Opus", MediaKind::kAudio, "audio/x-opus, channel-mapping-family=(int)0",
        "rtpopusdepay", nullptr, "gstreamer1.0-plugins-base"},
   };
   return codecs;

@@ -16,6 +16,7 @@ enum class Form { kRaw, kEncoded, kRtp };
 
 struct Codec {
   const char *encoding; // as in SDP, upper case
+  const char *name;     // for people
   MediaKind kind;
   const char *caps; // of the encoded stream between depayloader and decoder
   const char *depayloader;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <string>
 
+#include "codec.h"
 #include "gst-ptr.h"
 #include "mutex.h"
 
@@ -23,6 +24,8 @@ struct Impl {
   vdn::Mutex mutex;
   std::atomic<bool> news{false}; // collection or tags changed since the last buffer
   vdn::ObjPtr<GstStreamCollection> collection GUARDED_BY(mutex);
+  guint bitrate GUARDED_BY(mutex) = 0;
+  vdn::MiniPtr<GstTagList> source_tags GUARDED_BY(mutex);
   std::string stream_id GUARDED_BY(mutex), label GUARDED_BY(mutex), mid GUARDED_BY(mutex),
       codec GUARDED_BY(mutex);
 };
@@ -51,24 +54,41 @@ static GstBuffer *mark(Impl *impl, GstBuffer *buffer) {
   return buffer;
 }
 
+// What the source says of its stream, and what only we know. One list: a newer one takes
+// the place of an older one wherever events are stored.
+static GstTagList *make_tags(Impl *impl) REQUIRES(impl->mutex) {
+  GstTagList *tags = impl->source_tags ? gst_tag_list_copy(impl->source_tags.get())
+                                       : gst_tag_list_new_empty();
+  auto add = [&](const char *tag, const std::string &text) {
+    if (!text.empty())
+      gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, tag, text.c_str(), nullptr);
+  };
+  add(GST_TAG_TITLE, impl->label.empty() ? impl->stream_id : impl->label);
+  add(kTagStreamId, impl->stream_id);
+  add(kTagMid, impl->mid);
+  if (const vdn::Codec *codec = vdn::find_codec(impl->codec)) {
+    bool video = codec->kind == vdn::MediaKind::kVideo;
+    gst_tag_list_add(tags, GST_TAG_MERGE_KEEP,
+                     video ? GST_TAG_VIDEO_CODEC : GST_TAG_AUDIO_CODEC, codec->name,
+                     nullptr);
+  }
+  if (impl->bitrate)
+    gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, GST_TAG_BITRATE, impl->bitrate,
+                     nullptr);
+  return tags;
+}
+
 // Thread: streaming, after caps and segment. Serialised events cannot be pushed by others
 // without waiting for a buffer.
 static void push_news(GstPad *pad, Impl *impl) {
   if (!impl->news.exchange(false))
     return;
   vdn::ObjPtr<GstStreamCollection> collection;
-  GstTagList *tags = gst_tag_list_new_empty();
+  GstTagList *tags;
   {
     Lock lock(impl->mutex);
     collection = impl->collection;
-    const std::string &title = impl->label.empty() ? impl->stream_id : impl->label;
-    auto add = [&](const char *tag, const std::string &text) {
-      if (!text.empty())
-        gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, tag, text.c_str(), nullptr);
-    };
-    add(GST_TAG_TITLE, title);
-    add(kTagStreamId, impl->stream_id);
-    add(kTagMid, impl->mid);
+    tags = make_tags(impl);
   }
   if (collection)
     gst_pad_push_event(pad, gst_event_new_stream_collection(collection.get()));
@@ -150,6 +170,19 @@ static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
     }
     break;
   }
+  case GST_EVENT_TAG: {
+    GstTagList *tags = nullptr;
+    gst_event_parse_tag(event, &tags);
+    if (gst_tag_list_get_scope(tags) != GST_TAG_SCOPE_STREAM)
+      break;
+    {
+      Lock lock(impl->mutex);
+      impl->source_tags.reset(gst_tag_list_ref(tags));
+    }
+    impl->news = true;
+    gst_event_unref(event);
+    return TRUE;
+  }
   case GST_EVENT_EOS:
   case GST_EVENT_FLUSH_START:
   case GST_EVENT_FLUSH_STOP:
@@ -189,6 +222,11 @@ GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
 }
 
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
+  {
+    Lock lock(pad->impl->mutex);
+    pad->impl->source_tags.reset();
+    pad->impl->bitrate = 0;
+  }
   pad->impl->discont = true;
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), target);
 }
@@ -205,6 +243,14 @@ void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
 GstStream *gst_vdoninja_src_pad_make_stream(GstVdoNinjaSrcPad *pad, GstStreamType type) {
   return gst_stream_new(pad->impl->event_stream_id.c_str(), nullptr, type,
                         GST_STREAM_FLAG_NONE);
+}
+
+void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate) {
+  {
+    Lock lock(pad->impl->mutex);
+    pad->impl->bitrate = bitrate;
+  }
+  pad->impl->news = true;
 }
 
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency) {

@@ -21,6 +21,8 @@ void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
                                          GstStreamCollection *collection);
 // The stream of this pad, for a collection (transfer full).
 GstStream *gst_vdoninja_src_pad_make_stream(GstVdoNinjaSrcPad *pad, GstStreamType type);
+// Of what is received, in bits a second; downstream learns it as a tag.
+void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate);
 // What is answered to a LATENCY query while nothing is behind the pad.
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
 // Buffers that went downstream since the pad exists.

@@ -11,7 +11,7 @@ namespace vdn {
 constexpr unsigned kNoLine = G_MAXUINT;
 
 struct Outputs::Output {
-  explicit Output(Loop &loop) : watch_timer(loop) {}
+  explicit Output(Loop &loop) : watch_timer(loop), bitrate_timer(loop) {}
 
   GstVdoNinjaSrcPad *src_pad() const { return GST_VDONINJA_SRC_PAD(pad.get()); }
   // Drops what arrives, instead of blocking or failing.
@@ -53,6 +53,9 @@ struct Outputs::Output {
   unsigned next_request_ms = 0;
   bool produced = false; // by this branch
   Timer watch_timer;
+  guint64 measured_bytes = 0; // up to the last measurement of the bitrate
+  guint bitrate = 0;          // as told downstream
+  Timer bitrate_timer;
 };
 
 } // namespace vdn

@@ -18,6 +18,7 @@ namespace {
 constexpr unsigned kWatchMs = 500;
 constexpr unsigned kLongestRequestGapMs = 2000;
 constexpr unsigned kDecoderStalledMs = 3000;
+constexpr unsigned kBitrateMs = 2000;
 
 } // namespace
 
@@ -237,11 +238,26 @@ void Outputs::connect_source(Output &output) {
   output.stalled_ms = 0;
   output.next_request_ms = kWatchMs;
   output.produced = false;
+  output.measured_bytes = output.bitrate = 0;
+  output.bitrate_timer.start(kBitrateMs, [this, &output] { measure_bitrate(output); });
   if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
     return;
   if (missed)
     request_keyframe(output.source.pad.get());
   output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+}
+
+// Told when it is another by a quarter: tags are news, not a meter.
+void Outputs::measure_bitrate(Output &output) {
+  guint64 bytes = *output.branch.received_bytes;
+  auto bitrate = static_cast<guint>(
+      (bytes - std::exchange(output.measured_bytes, bytes)) * 8 * 1000 / kBitrateMs);
+  guint change = std::max(bitrate, output.bitrate) - std::min(bitrate, output.bitrate);
+  if (bitrate && change > output.bitrate / 4) {
+    output.bitrate = bitrate;
+    gst_vdoninja_src_pad_set_bitrate(output.src_pad(), bitrate);
+  }
+  output.bitrate_timer.start(kBitrateMs, [this, &output] { measure_bitrate(output); });
 }
 
 // Data comes in and no picture out: asks for a keyframe, again and again since a PLI may
@@ -286,6 +302,7 @@ void Outputs::retry_decoder(Output &output) {
 
 void Outputs::drop_branch(Output &output) {
   output.watch_timer.stop();
+  output.bitrate_timer.stop();
   if (!output.branch.bin)
     return;
   GstElement *bin = output.branch.bin.get();
@@ -393,6 +410,7 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
 void Outputs::finish() {
   for (auto &output : outputs_) {
     output->watch_timer.stop();
+    output->bitrate_timer.stop();
     gst_element_call_async(
         element_,
         [](GstElement *, gpointer pad) {

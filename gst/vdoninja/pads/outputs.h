@@ -98,6 +98,7 @@ private:
   void drop_branch(Output &output);
   void branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow);
   void watch(Output &output);
+  void measure_bitrate(Output &output);
   void retry_decoder(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);
   void report_no_codec(const MediaLine &line, Output &output);
