@@ -18,7 +18,7 @@ struct Impl {
   std::atomic<guint64> buffers{0};
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
   std::atomic<GstClockTime> latency{0};
-  std::string event_stream_id;
+  vdn::ObjPtr<GstStream> stream;
   guint group_id = 0;
   std::atomic<bool> started{false}; // downstream has had our stream-start
   vdn::Mutex mutex;
@@ -142,8 +142,10 @@ static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
 static GstEvent *first_event(Impl *impl) {
   if (impl->started.exchange(true))
     return nullptr;
-  GstEvent *event = gst_event_new_stream_start(impl->event_stream_id.c_str());
+  GstEvent *event =
+      gst_event_new_stream_start(gst_stream_get_stream_id(impl->stream.get()));
   gst_event_set_group_id(event, impl->group_id);
+  gst_event_set_stream(event, impl->stream.get());
   return event;
 }
 
@@ -206,11 +208,11 @@ static gboolean query(GstPad *pad, GstObject *parent, GstQuery *query) {
 }
 
 GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
-                                 const gchar *stream_id, guint group_id) {
+                                 GstStream *stream, guint group_id) {
   auto *pad = GST_VDONINJA_SRC_PAD(g_object_new(GST_TYPE_VDONINJA_SRC_PAD, "name", name,
                                                 "direction", GST_PAD_SRC, "template",
                                                 templ, nullptr));
-  pad->impl->event_stream_id = stream_id;
+  pad->impl->stream = vdn::ObjPtr<GstStream>::ref(stream);
   pad->impl->group_id = group_id;
   gst_pad_set_query_function(GST_PAD(pad), query);
   auto internal =
@@ -240,9 +242,8 @@ void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
   pad->impl->news = true;
 }
 
-GstStream *gst_vdoninja_src_pad_make_stream(GstVdoNinjaSrcPad *pad, GstStreamType type) {
-  return gst_stream_new(pad->impl->event_stream_id.c_str(), nullptr, type,
-                        GST_STREAM_FLAG_NONE);
+GstStream *gst_vdoninja_src_pad_get_stream(GstVdoNinjaSrcPad *pad) {
+  return pad->impl->stream.get();
 }
 
 void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate) {

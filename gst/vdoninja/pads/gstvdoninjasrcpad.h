@@ -11,16 +11,16 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(GstVdoNinjaSrcPad, gst_vdoninja_src_pad, GST, VDONINJA_SRC_PAD,
                      GstGhostPad)
 
-// Thread: any, for all functions. `stream_id`: of the stream-start event, unique per pad.
+// Thread: any, for all functions. `stream`: its id is that of the stream-start event.
 GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
-                                 const gchar *stream_id, guint group_id);
+                                 GstStream *stream, guint group_id);
 // Puts `target` behind the pad; NULL: nothing. The next buffer is marked DISCONT.
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target);
 // The streams of the element, told downstream before the next buffer.
 void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
                                          GstStreamCollection *collection);
-// The stream of this pad, for a collection (transfer full).
-GstStream *gst_vdoninja_src_pad_make_stream(GstVdoNinjaSrcPad *pad, GstStreamType type);
+// The stream of this pad (transfer none).
+GstStream *gst_vdoninja_src_pad_get_stream(GstVdoNinjaSrcPad *pad);
 // Of what is received, in bits a second; downstream learns it as a tag.
 void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate);
 // What is answered to a LATENCY query while nothing is behind the pad.

@@ -65,10 +65,15 @@ void Outputs::expose(Output &output) {
                                                    video ? "video_%u" : "audio_%u");
   StrPtr name(video ? g_strdup_printf("video_%u", next_video_++)
                     : g_strdup_printf("audio_%u", next_audio_++));
-  StrPtr id(g_strdup_printf("vdoninja/%s/%s/%s", output.shown_id().c_str(),
-                            GST_ELEMENT_NAME(element_), name.get()));
+  // Of the path, as names repeat in other bins.
+  StrPtr path(gst_object_get_path_string(GST_OBJECT(element_)));
+  StrPtr id(g_strdup_printf("vdoninja/%s%s/%s", output.shown_id().c_str(), path.get(),
+                            name.get()));
+  auto stream = ObjPtr<GstStream>::adopt(gst_stream_new(
+      id.get(), nullptr, video ? GST_STREAM_TYPE_VIDEO : GST_STREAM_TYPE_AUDIO,
+      GST_STREAM_FLAG_NONE));
   output.pad = ObjPtr<GstPad>::ref(
-      gst_vdoninja_src_pad_new(templ, name.get(), id.get(), group_id_));
+      gst_vdoninja_src_pad_new(templ, name.get(), stream.get(), group_id_));
   gst_vdoninja_src_pad_set_latency(output.src_pad(), config_.latency * GST_MSECOND);
   for (const char *signal : {"linked", "unlinked"}) {
     struct Link {
@@ -101,10 +106,8 @@ void Outputs::announce_streams() {
       ObjPtr<GstStreamCollection>::adopt(gst_stream_collection_new("vdoninja"));
   for (auto &output : outputs_)
     gst_stream_collection_add_stream(
-        collection.get(), gst_vdoninja_src_pad_make_stream(
-                              output->src_pad(), output->kind == MediaKind::kVideo
-                                                     ? GST_STREAM_TYPE_VIDEO
-                                                     : GST_STREAM_TYPE_AUDIO));
+        collection.get(),
+        GST_STREAM(gst_object_ref(gst_vdoninja_src_pad_get_stream(output->src_pad()))));
   for (auto &output : outputs_)
     gst_vdoninja_src_pad_set_collection(output->src_pad(), collection.get());
   gst_element_post_message(element_, gst_message_new_stream_collection(
