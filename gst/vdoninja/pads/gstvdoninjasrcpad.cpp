@@ -230,6 +230,7 @@ void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
     pad->impl->bitrate = 0;
   }
   pad->impl->discont = true;
+  pad->impl->flow = GST_FLOW_OK;
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), target);
 }
 

@@ -27,7 +27,7 @@ void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate);
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
 // Buffers that went downstream since the pad exists.
 guint64 gst_vdoninja_src_pad_get_buffers(GstVdoNinjaSrcPad *pad);
-// What downstream answered to the newest buffer.
+// What downstream answered to the newest buffer of this source.
 GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad);
 // Sends EOS downstream and refuses data from now on. Waits for a buffer that is on its
 // way.

@@ -167,18 +167,20 @@ void Outputs::report_no_codec(const MediaLine &line, Output &output) {
          text, fatal);
 }
 
-void Outputs::report_refused(Output &output, GstFlowReturn flow) {
-  CapsPtr peer(gst_pad_peer_query_caps(output.pad.get(), nullptr));
-  CapsPtr ours(gst_pad_get_current_caps(output.pad.get()));
-  if (!ours)
-    ours.reset(gst_pad_get_pad_template_caps(output.pad.get()));
+void Outputs::report_refused(Output &output, GstFlowReturn flow, const CapsPtr &given,
+                             const CapsPtr &taken) {
   std::string text = std::string("downstream of ") + GST_PAD_NAME(output.pad.get()) +
                      " refuses the stream (" + gst_flow_get_name(flow) + "): it takes " +
-                     text_of(peer) + ", it was given " + text_of(ours);
+                     text_of(taken) + ", it was given " + text_of(given);
+  bool negotiated = flow != GST_FLOW_NOT_NEGOTIATED;
+  if (!negotiated && output.form == Form::kRaw)
+    text += output.kind == MediaKind::kVideo
+                ? "; put videoconvert in between"
+                : "; put audioconvert ! audioresample in between";
+  // Whoever answers with an error has posted its own, and may be replaced.
   report(GST_STREAM_ERROR,
-         flow == GST_FLOW_NOT_NEGOTIATED ? int(GST_STREAM_ERROR_FORMAT)
-                                         : int(GST_STREAM_ERROR_FAILED),
-         text, true);
+         negotiated ? int(GST_STREAM_ERROR_FAILED) : int(GST_STREAM_ERROR_FORMAT), text,
+         flow != GST_FLOW_ERROR);
 }
 
 } // namespace vdn

@@ -28,6 +28,12 @@ struct Outputs::Output {
 
   // As the web client names it.
   std::string shown_id() const { return stream_id + (screen ? ":s" : ""); }
+  // What the branch gives, or could give while it gives nothing.
+  CapsPtr given_caps() const {
+    auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(branch.bin.get(), "src"));
+    GstCaps *current = gst_pad_get_current_caps(src.get());
+    return CapsPtr(current ? current : gst_pad_query_caps(src.get(), nullptr));
+  }
 
   unsigned id = 0;
   std::string stream_id;

@@ -98,6 +98,8 @@ void Outputs::expose(Output &output) {
   }
   gst_pad_set_active(output.pad.get(), TRUE);
   gst_element_add_pad(element_, output.pad.get());
+  if (finished_)
+    finish(output);
 }
 
 // One collection for all pads, so that decodebin3 and playbin3 see what there is.
@@ -336,7 +338,10 @@ void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowRetur
     GstFlowReturn downstream = gst_vdoninja_src_pad_get_flow(output->src_pad());
     GST_INFO_OBJECT(output->pad.get(), "branch stopped: %s, downstream said %s",
                     gst_flow_get_name(flow), gst_flow_get_name(downstream));
-    bool ours = downstream == GST_FLOW_OK && !output->branch.decoder.empty();
+    CapsPtr given = output->given_caps();
+    CapsPtr taken(gst_pad_peer_query_caps(output->pad.get(), nullptr));
+    bool ours = downstream == GST_FLOW_OK && !output->branch.decoder.empty() &&
+                gst_caps_can_intersect(given.get(), taken.get());
     if (flow != GST_FLOW_NOT_LINKED && flow != GST_FLOW_EOS && ours) {
       retry_decoder(*output);
       return;
@@ -345,7 +350,7 @@ void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowRetur
     output->given_up = flow != GST_FLOW_NOT_LINKED;
     refresh(*output);
     if (output->given_up && flow != GST_FLOW_EOS) // EOS: downstream has all it wants
-      report_refused(*output, flow);
+      report_refused(*output, flow, given, taken);
     return;
   }
 }
@@ -411,16 +416,20 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
 }
 
 void Outputs::finish() {
-  for (auto &output : outputs_) {
-    output->watch_timer.stop();
-    output->bitrate_timer.stop();
-    gst_element_call_async(
-        element_,
-        [](GstElement *, gpointer pad) {
-          gst_vdoninja_src_pad_finish(GST_VDONINJA_SRC_PAD(pad));
-        },
-        gst_object_ref(output->pad.get()), gst_object_unref);
-  }
+  finished_ = true;
+  for (auto &output : outputs_)
+    finish(*output);
+}
+
+void Outputs::finish(Output &output) {
+  output.watch_timer.stop();
+  output.bitrate_timer.stop();
+  gst_element_call_async(
+      element_,
+      [](GstElement *, gpointer pad) {
+        gst_vdoninja_src_pad_finish(GST_VDONINJA_SRC_PAD(pad));
+      },
+      gst_object_ref(output.pad.get()), gst_object_unref);
 }
 
 void Outputs::forget(Output &output) {

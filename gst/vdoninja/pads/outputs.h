@@ -77,7 +77,8 @@ public:
   void add_stats(const std::string &stream_id, GstStructure *to) const;
   // An element inside a branch posted an error. False when it is none of ours.
   bool element_failed(GstObject *source, const GError *error);
-  // Sends EOS on every pad, each from a thread of its own; data stops.
+  // Sends EOS on every pad, also those to come, each from a thread of its own; data
+  // stops.
   void finish();
   // Removes all pads. Thread: any, once the loop has stopped.
   void clear();
@@ -102,8 +103,10 @@ private:
   void retry_decoder(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);
   void report_no_codec(const MediaLine &line, Output &output);
-  void report_refused(Output &output, GstFlowReturn flow);
+  void report_refused(Output &output, GstFlowReturn flow, const CapsPtr &given,
+                      const CapsPtr &taken);
   void forget(Output &output);
+  void finish(Output &output);
 
   Loop &loop_;
   GstElement *element_;
@@ -112,6 +115,7 @@ private:
   Callbacks callbacks_;
   std::vector<std::unique_ptr<Output>> outputs_;
   unsigned group_id_;
+  bool finished_ = false;
   unsigned next_id_ = 1;
   unsigned next_video_ = 0;
   unsigned next_audio_ = 0;
