@@ -58,7 +58,7 @@ GST_START_TEST(test_answer_makes_browsers_send_well) {
     const std::string answer = answer_to(small_picture(codec));
     const SdpSection video = section(answer, "video");
     for (const char *line :
-         {"a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli", " rtx/90000", "apt=96",
+         {"a=rtcp-fb:110 nack", "a=rtcp-fb:110 nack pli", " rtx/90000", "apt=110",
           "transport-cc", "x-google-start-bitrate", "a=recvonly"})
       fail_unless(has(video, line), "no %s in %s", line, answer.c_str());
     fail_if(has(video, "video-orientation"), "%s", answer.c_str());
@@ -124,16 +124,16 @@ GST_START_TEST(test_answer_respects_the_order_of_video_codecs) {
   constexpr struct {
     const char *codecs;
     const char *first; // payload type
-  } kOrders[] = {{"<VP9,VP8>", "100"}, {"<vp8,vp9>", "96"}, {"<VP9>", "100"}};
+  } kOrders[] = {{"<VP9,VP8>", "100"}, {"<vp8,vp9>", "110"}, {"<VP9>", "100"}};
   for (const auto &order : kOrders) {
     Loopback loopback;
     PublisherHooks hooks;
     hooks.offer = [](std::string &sdp) {
-      const size_t line = sdp.find("SAVPF 96");
-      sdp.insert(line + 8, " 100");
-      sdp.insert(sdp.find("a=rtpmap:96"), "a=rtpmap:100 VP9/90000\r\n"
-                                          "a=rtcp-fb:100 nack\r\n"
-                                          "a=rtcp-fb:100 nack pli\r\n");
+      const size_t line = sdp.find("SAVPF 110");
+      sdp.insert(line + 9, " 100");
+      sdp.insert(sdp.find("a=rtpmap:110"), "a=rtpmap:100 VP9/90000\r\n"
+                                           "a=rtcp-fb:100 nack\r\n"
+                                           "a=rtcp-fb:100 nack pli\r\n");
     };
     loopback.publisher->set_hooks(hooks);
     loopback.publish();
