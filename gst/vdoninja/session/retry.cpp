@@ -33,7 +33,7 @@ unsigned play_delay_ms(Dialect dialect, bool was_connected, unsigned attempt,
                        double random) {
   static const unsigned custom[] = {5000, 10000, 20000, 40000, 60000};
   static const unsigned lost[] = {1500, 5000, 15000, 45000, 180000};
-  static const unsigned waiting[] = {900000};
+  static const unsigned waiting[] = {5000, 15000, 45000, 180000, 900000};
   unsigned delay = was_connected                 ? step(lost, attempt)
                    : dialect == Dialect::kCustom ? step(custom, attempt)
                                                  : step(waiting, attempt);

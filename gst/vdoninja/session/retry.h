@@ -13,9 +13,9 @@ namespace vdn {
 unsigned reconnect_delay_ms(unsigned attempt, double random);
 
 // Before asking for a stream once more, +-20 %. `attempt` counts the requests made since
-// the stream was last connected. A hosted server remembers a request; a stream that was
-// connected before may be held back by a publisher that has not noticed yet, so it is
-// asked sooner.
+// the stream was last connected. A hosted server remembers a request until a publisher
+// has it, who may die before he offers; a stream that was connected before may be held
+// back by a publisher that has not noticed yet, so it is asked sooner.
 unsigned play_delay_ms(Dialect dialect, bool was_connected, unsigned attempt,
                        double random);
 

@@ -12,19 +12,29 @@ namespace vdn {
 
 namespace {
 
+// Between two requests: at our own pace, and when a publisher announced itself.
 constexpr unsigned kShortestGapMs = 1500;
+constexpr unsigned kAnnouncedGapMs = 250;
+// For a goodbye to arrive, and for the server to notice that a publisher went.
+constexpr unsigned kPartingMs = 250;
 constexpr unsigned kUnansweredMs = 15000;
 constexpr unsigned kConnectTimeoutMs = 20000;
 constexpr unsigned kGraceMs = 5000;
 constexpr unsigned kLingerMs = 200;
-constexpr unsigned kWatchMs = 1000;
-// Seconds without a packet: ask, give up on one who used to answer, or on one who never
-// did.
-constexpr unsigned kPingAfter = 2;
-constexpr unsigned kDeadAfter = 6;
-constexpr unsigned kMuteDeadAfter = 20;
+constexpr unsigned kWatchMs = 250;
+// Milliseconds without a packet: ping, give up on one who used to answer, or on one who
+// never did.
+constexpr unsigned kPingAfter = 500;
+constexpr unsigned kDeadAfter = 6000;
+constexpr unsigned kMuteDeadAfter = 20000;
 // And on one who was seen elsewhere meanwhile.
-constexpr unsigned kReplacedAfter = 2;
+constexpr unsigned kReplacedAfter = 2000;
+// Without a packet, or without a connection, for so long: ask beside the session. A
+// publisher that lives ignores it (a connecting one for 3 s), one that has come back as
+// somebody else offers anew, and a hosted server keeps it for one that is yet to come.
+constexpr unsigned kSilentMs = 1000;
+constexpr unsigned kSupersededMs = 750; // seen elsewhere, and a ping had time
+constexpr unsigned kUnconnectedMs = 2000;
 
 std::string ping_now() {
   return encode_ping(g_get_real_time() / 1000);
@@ -51,13 +61,26 @@ void Stream::set_state(StreamState state) {
   host_.state_changed(*this, before);
 }
 
+unsigned Stream::idle_ms() const {
+  return static_cast<unsigned>((g_get_monotonic_time() - active_at_) / 1000);
+}
+
+bool Stream::is_served() const {
+  unsigned limit = seen_elsewhere_ ? kSupersededMs : kSilentMs;
+  return session_ && state_ == StreamState::kPlaying && idle_ms() < limit;
+}
+
 void Stream::request() {
-  if (session_)
+  ask(kShortestGapMs);
+}
+
+void Stream::ask(unsigned shortest_gap) {
+  if (is_served())
     return;
   gint64 now = g_get_monotonic_time();
   gint64 since = (now - asked_at_) / 1000;
-  if (asked_at_ && since < kShortestGapMs) {
-    retry_.start(kShortestGapMs - since, [this] { request(); });
+  if (asked_at_ && since < shortest_gap) {
+    retry_.start(shortest_gap - since, [this] { request(); });
     return;
   }
   unsigned delay =
@@ -76,7 +99,8 @@ void Stream::request() {
       });
     }
   }
-  retry_.start(delay, [this] { request(); });
+  if (!session_)
+    retry_.start(delay, [this] { request(); });
 }
 
 // Anybody can announce a stream, so a session that still delivers stays.
@@ -84,8 +108,8 @@ void Stream::publisher_seen(const std::string &peer) {
   attempts_ = 0;
   if (session_)
     seen_elsewhere_ = !peer.empty() && peer != session_->config().peer;
-  else
-    request();
+  if (!session_ || seen_elsewhere_)
+    ask(kAnnouncedGapMs);
 }
 
 void Stream::back_off(unsigned ms) {
@@ -139,19 +163,19 @@ void Stream::start_session(const Message &offer) {
     return;
   }
   sessions_++;
-  retry_.stop();
   unanswered_.stop();
   last_activity_ = 0;
-  idle_seconds_ = 0;
   muted_ = false;
   answers_pings_ = false;
   seen_elsewhere_ = false;
+  asked_beside_ = false;
   connect_timeout_.start(kConnectTimeoutMs, [this] {
     lost("no connection with the publisher within " +
              std::to_string(kConnectTimeoutMs / 1000) +
              " s; a firewall may be in the way, a TURN server would help",
          true);
   });
+  retry_.start(kUnconnectedMs, [this] { request(); });
   set_state(StreamState::kNegotiating);
   auto session = session_; // an offer that is refused ends it
   session->handle_offer(offer, false);
@@ -170,6 +194,8 @@ void Stream::link_state_changed(LinkState state) {
     grace_.stop();
     was_playing_ = true;
     attempts_ = 0;
+    retry_.stop();
+    active_at_ = g_get_monotonic_time();
     if (!watch_.active())
       watch_.start(kWatchMs, [this] { watch(); });
     set_state(StreamState::kPlaying);
@@ -185,18 +211,26 @@ void Stream::link_state_changed(LinkState state) {
   }
 }
 
-// Each second: has anything come? A mute publisher still answers pings.
+// Has anything come? A mute publisher still answers pings.
 void Stream::watch() {
   guint64 activity = session_->activity();
-  idle_seconds_ = activity == last_activity_ ? idle_seconds_ + 1 : 0;
-  last_activity_ = activity;
-  if (idle_seconds_ >= kPingAfter)
+  if (activity != last_activity_) {
+    last_activity_ = activity;
+    active_at_ = g_get_monotonic_time();
+    asked_beside_ = false;
+  }
+  unsigned idle = idle_ms();
+  if (idle >= kPingAfter)
     session_->send(ping_now());
+  if (!asked_beside_ && !is_served()) {
+    asked_beside_ = true;
+    request();
+  }
   unsigned limit = seen_elsewhere_  ? kReplacedAfter
                    : answers_pings_ ? kDeadAfter
                                     : kMuteDeadAfter;
-  if (idle_seconds_ >= limit && (answers_pings_ || seen_elsewhere_ || !muted_)) {
-    lost("nothing was heard of the publisher for " + std::to_string(idle_seconds_) + " s",
+  if (idle >= limit && (answers_pings_ || seen_elsewhere_ || !muted_)) {
+    lost("nothing was heard of the publisher for " + std::to_string(idle / 1000) + " s",
          true);
     return;
   }
@@ -249,7 +283,7 @@ void Stream::restart(const std::string &why) {
   if (session_)
     end_session(true, true);
   set_state(was_playing_ ? StreamState::kLost : StreamState::kRequested);
-  retry_.start(kShortestGapMs, [this] { request(); });
+  retry_.start(kPartingMs, [this] { request(); });
 }
 
 void Stream::end_session(bool say_bye, bool lost) {

@@ -42,7 +42,7 @@ public:
   Stream(const Stream &) = delete;
   Stream &operator=(const Stream &) = delete;
 
-  // Asks for the stream unless it is on its way or here. Again later until it comes.
+  // Asks for the stream unless it is here. Again later until it is on its way.
   void request();
   // The publisher announced itself as `peer`: ask now, or watch the session more closely.
   void publisher_seen(const std::string &peer);
@@ -72,6 +72,10 @@ public:
   }
 
 private:
+  void ask(unsigned shortest_gap);
+  // Media, or at least words, come from a publisher that is connected.
+  bool is_served() const;
+  unsigned idle_ms() const;
   void start_session(const Message &offer);
   void end_session(bool say_bye, bool lost);
   void lost(const std::string &why, bool silent_peer);
@@ -94,9 +98,10 @@ private:
   bool seen_elsewhere_ = false; // announced by another peer than the session's
   unsigned attempts_ = 0;
   unsigned sessions_ = 0;
-  gint64 asked_at_ = 0; // monotonic us, 0: never
+  gint64 asked_at_ = 0;       // monotonic us, 0: never
+  bool asked_beside_ = false; // the session, in this silence
   guint64 last_activity_ = 0;
-  unsigned idle_seconds_ = 0;
+  gint64 active_at_ = 0; // monotonic us
   Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_;
 };
 
