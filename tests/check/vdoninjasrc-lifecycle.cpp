@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // vdoninjasrc stops at once whenever it is told to, and leaves nothing behind.
+#include "footprint.h"
 #include "loopback.h"
 
 using namespace vdn;
 using namespace std::chrono_literals;
 
 namespace {
-
-unsigned entries(const char *folder) {
-  GDir *dir = g_dir_open(folder, 0, nullptr);
-  unsigned count = 0;
-  while (dir && g_dir_read_name(dir))
-    count++;
-  if (dir)
-    g_dir_close(dir);
-  return count;
-}
-
-// Of this process. The publisher is another one: what grows here is the viewer's.
-struct Footprint {
-  unsigned threads = entries("/proc/self/task");
-  unsigned files = entries("/proc/self/fd");
-};
 
 // Stops at moments spread over what leads to the first frames and a little longer.
 void assert_stops(const Loopback &loopback, int rounds, gint64 from_us, gint64 step_us) {

@@ -30,6 +30,12 @@ bool Player::State::saw_state(const std::string &nick) const {
   return std::find(states.begin(), states.end(), nick) != states.end();
 }
 
+bool Player::State::shows_since(const std::string &sink, uint32_t ms) const {
+  auto at = sinks.find(sink);
+  return at != sinks.end() && at->second.stamps.frames > 0 &&
+         stamp_age_ms(at->second.stamps.last, ms) < 0;
+}
+
 Player::Player(const std::string &launch, std::vector<std::string> sinks) {
   GError *raw = nullptr;
   GstElement *made =
@@ -193,7 +199,9 @@ GstBusSyncReply Player::on_message(GstBus *, GstMessage *message, gpointer self)
       break;
     }
   });
-  return GST_BUS_PASS;
+  // Nobody takes messages from the bus: in there they would keep alive what posted them.
+  gst_message_unref(message);
+  return GST_BUS_DROP;
 }
 
 void Player::play(bool expect_failure) {

@@ -46,6 +46,8 @@ public:
     bool eos = false;
     unsigned buffers(const std::string &sink) const;
     bool saw_state(const std::string &nick) const;
+    // Whether `sink` shows a frame that was stamped after `ms`, of stamp_now_ms().
+    bool shows_since(const std::string &sink, uint32_t ms) const;
   };
 
   // `launch`: with exactly one vdoninjasrc, and sinks whose names are in `sinks`.
@@ -59,6 +61,10 @@ public:
   // Sets NULL and fails the test when that takes a second or more.
   void stop();
   State state() const { return state_.get(); }
+  bool wait(std::chrono::milliseconds limit,
+            const std::function<bool(const State &)> &ready) const {
+    return state_.wait(limit, ready);
+  }
   // Fails the test, telling what was there, when `ready` does not hold within the limit.
   void expect(const char *what, const std::function<bool(const State &)> &ready,
               std::chrono::milliseconds limit = std::chrono::seconds(20)) const;

@@ -9,7 +9,7 @@ namespace {
 
 struct Arguments {
   vdn::StrPtr address, dialect, certificate, key;
-  gint port = 0;
+  gint port = 0, die_at = 0;
   gboolean fan_out = FALSE;
 };
 
@@ -24,6 +24,8 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
        "hosted: as wss.vdo.ninja (default); custom: as self-hosted servers", "NAME"},
       {"fan-out", 0, 0, G_OPTION_ARG_NONE, &into->fan_out,
        "Custom dialect: pass everything to everybody", nullptr},
+      {"die-at", 0, 0, G_OPTION_ARG_INT, &into->die_at,
+       "Kill the server instead of passing on the Nth message", "N"},
       {"tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &certificate,
        "Serve wss:// with this PEM certificate", "FILE"},
       {"tls-key", 0, 0, G_OPTION_ARG_FILENAME, &key, "Private key of --tls-cert", "FILE"},
@@ -84,6 +86,11 @@ int main(int argc, char **argv) {
     g_error_free(error);
     return 1;
   }
+  if (arguments.die_at > 0)
+    server.set_hook([left = arguments.die_at](vdn::Passing &) mutable {
+      if (--left == 0)
+        raise(SIGKILL);
+    });
   g_print("%s\n", server.url().c_str());
   fflush(stdout);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Publishes stamped test pictures and a tone, for demo and benchmarks. Prints a line of
 // JSON when it is online, one a second, one for each answer and one at the end; runs
-// until SIGINT, SIGTERM or --seconds have passed. Exit status 0 when it was online and
-// nothing made it give up.
+// until SIGINT, SIGTERM or --seconds have passed. SIGUSR1 mutes and unmutes the picture,
+// SIGUSR2 doubles its size and halves it again, SIGHUP reloads the page, every other time
+// without a goodbye. Exit status 0 when it was online and nothing made it give up.
 #include <glib-unix.h>
 
 #include "publisher.h"
@@ -15,7 +16,7 @@ struct Arguments {
   gchar *codec = nullptr, *size = nullptr, *pattern = nullptr;
   gint fps = 30, bitrate = 2500, slices = 1, seconds = 0;
   gboolean insecure = FALSE, no_audio = FALSE, channel_first = FALSE,
-           null_session = FALSE;
+           null_session = FALSE, socket_signaling = FALSE;
 
   ~Arguments() {
     for (gchar *text : {server, dialect, stream_id, room, password, salt, label, stun,
@@ -50,6 +51,8 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
       {"channel-first", 0, 0, flag, &into->channel_first,
        "First offer without media, as web clients", nullptr},
       {"null-session", 0, 0, flag, &into->null_session, "No session ids", nullptr},
+      {"socket-signaling", 0, 0, flag, &into->socket_signaling,
+       "Offers and candidates never take the data channel", nullptr},
       {"insecure", 0, 0, flag, &into->insecure, "Take any TLS certificate", nullptr},
       {"seconds", 0, 0, number, &into->seconds, "Stop after this time (0: never)", "N"},
       {nullptr, 0, 0, flag, nullptr, nullptr, nullptr}};
@@ -116,6 +119,7 @@ bool make_config(const Arguments &from, vdn::PublisherConfig *config, GError **e
   config->with_audio = !from.no_audio;
   config->channel_first = from.channel_first;
   config->null_session = from.null_session;
+  config->channel_signaling = !from.socket_signaling;
   if (from.insecure)
     config->tls_flags = GTlsCertificateFlags(0);
   return true;
@@ -159,8 +163,27 @@ struct Run {
   vdn::Publisher *publisher;
   GMainLoop *loop;
   int seconds;
+  vdn::TrackConfig video;
   bool was_online = false;
+  bool muted = false;
+  bool large = false;
+  bool says_bye = false;
 };
+
+gboolean toggle_mute(gpointer data) {
+  auto *run = static_cast<Run *>(data);
+  run->muted = !run->muted;
+  run->publisher->set_video_muted(run->muted);
+  return G_SOURCE_CONTINUE;
+}
+
+gboolean toggle_size(gpointer data) {
+  auto *run = static_cast<Run *>(data);
+  run->large = !run->large;
+  const int factor = run->large ? 2 : 1;
+  run->publisher->set_size(factor * run->video.width, factor * run->video.height);
+  return G_SOURCE_CONTINUE;
+}
 
 gboolean every_second(gpointer data) {
   auto *run = static_cast<Run *>(data);
@@ -168,6 +191,14 @@ gboolean every_second(gpointer data) {
   print(state.online && !run->was_online ? "ready" : "stats", *run->publisher);
   run->was_online |= state.online;
   if (!state.error.empty() || --run->seconds == 0)
+    g_main_loop_quit(run->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+gboolean reload(gpointer data) {
+  auto *run = static_cast<Run *>(data);
+  run->says_bye = !run->says_bye;
+  if (!run->publisher->restart(run->says_bye, nullptr))
     g_main_loop_quit(run->loop);
   return G_SOURCE_CONTINUE;
 }
@@ -182,6 +213,9 @@ int main(int argc, char **argv) {
   if (!parse(&arguments, &argc, &argv, &error) ||
       !make_config(arguments, &config, &error))
     return fail(error, 2);
+  // Half a second's work for a first session: whoever is announced can serve at once.
+  vdn::ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
+  const vdn::TrackConfig video = config.video;
   vdn::Publisher publisher(std::move(config));
   vdn::PublisherHooks hooks;
   hooks.answer = print_answer;
@@ -190,9 +224,12 @@ int main(int argc, char **argv) {
     return fail(error, 1);
 
   GMainLoop *loop = g_main_loop_new(nullptr, FALSE);
-  Run run{&publisher, loop, arguments.seconds};
+  Run run{&publisher, loop, arguments.seconds, video};
   g_unix_signal_add(SIGINT, quit, loop);
   g_unix_signal_add(SIGTERM, quit, loop);
+  g_unix_signal_add(SIGHUP, reload, &run);
+  g_unix_signal_add(SIGUSR1, toggle_mute, &run);
+  g_unix_signal_add(SIGUSR2, toggle_size, &run);
   publisher.wait(std::chrono::seconds(3), [](const auto &state) { return state.online; });
   every_second(&run);
   g_timeout_add_seconds(1, every_second, &run);
