@@ -26,6 +26,9 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
   output_callbacks.decoder_setup = [this](GstElement *decoder) {
     callbacks_.decoder_setup(decoder);
   };
+  output_callbacks.renegotiate = [this](const std::string &stream_id) {
+    loop_->post([this, stream_id] { viewer_->renegotiate(stream_id); });
+  };
   outputs_ = std::make_unique<Outputs>(
       *loop_, element_, disposer_, std::move(plan.outputs), std::move(output_callbacks));
   loop_->post([this, secret = std::move(secret), config = std::move(plan.viewer)] {

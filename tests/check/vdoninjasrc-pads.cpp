@@ -101,6 +101,60 @@ GST_START_TEST(test_pads_video_linked_late_and_again_delivers) {
 }
 GST_END_TEST
 
+// The codec follows who is linked, also when that changes.
+GST_START_TEST(test_pads_linked_to_another_codec_ask_for_it) {
+  if (!has_element("x264enc"))
+    return;
+  PublisherConfig config = small_picture(Codec::kVp8);
+  config.alternatives = {Codec::kX264};
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.source("on-disconnect=eos") +
+                    " src.video_0 ! fakesink name=sink sync=false async=false"
+                    " src.audio_0 ! fakesink name=audio sync=false async=false"
+                    " capsfilter name=vp8 caps=video/x-vp8 ! fakesink name=late"
+                    " sync=false async=false",
+                {"sink", "audio", "late"});
+  player.play();
+  player.expect_buffers("sink", 5);
+  fail_unless(loopback.answer().find("H264") != std::string::npos);
+  GstElement *sink = gst_bin_get_by_name(GST_BIN(player.pipeline()), "sink");
+  GstElement *late = gst_bin_get_by_name(GST_BIN(player.pipeline()), "vp8");
+  gst_element_unlink(player.source(), sink);
+  fail_unless(gst_element_link_pads(player.source(), "video_0", late, "sink"));
+  player.expect_buffers("late", 5);
+  player.expect_buffers("audio", 5);
+  const auto state = player.state();
+  const auto &arrived = state.sinks.at("late");
+  fail_unless(arrived.caps.find("video/x-vp8") == 0, "%s", arrived.caps.c_str());
+  fail_if(arrived.eos || state.sinks.at("audio").eos);
+  fail_unless_equals_int(loopback.publisher->state().sessions, 2);
+  fail_unless(state.errors.empty(), "%s", player.describe().c_str());
+  gst_object_unref(sink);
+  gst_object_unref(late);
+}
+GST_END_TEST
+
+GST_START_TEST(test_pads_linked_to_a_codec_that_is_not_offered_say_so) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source() +
+                    " src.video_0 ! fakesink name=sink sync=false async=false"
+                    " capsfilter name=h264 caps=video/x-h264 ! fakesink async=false",
+                {"sink"});
+  player.play();
+  player.expect_buffers("sink", 5);
+  GstElement *sink = gst_bin_get_by_name(GST_BIN(player.pipeline()), "sink");
+  GstElement *late = gst_bin_get_by_name(GST_BIN(player.pipeline()), "h264");
+  gst_element_unlink(player.source(), sink);
+  fail_unless(gst_element_link_pads(player.source(), "video_0", late, "sink"));
+  player.expect_error("the publisher offers VP8, downstream takes video/x-h264");
+  fail_unless_equals_int(player.state().errors.size(), 1);
+  gst_object_unref(sink);
+  gst_object_unref(late);
+}
+GST_END_TEST
+
 GST_START_TEST(test_pads_disabled_media_have_none) {
   Loopback loopback;
   loopback.publish();
@@ -171,6 +225,8 @@ static Suite *pads_suite() {
   tcase_add_test(tc, test_pads_without_any_link_nothing_is_decoded);
   tcase_add_test(tc, test_pads_linked_late_and_again_deliver);
   tcase_add_test(tc, test_pads_video_linked_late_and_again_delivers);
+  tcase_add_test(tc, test_pads_linked_to_another_codec_ask_for_it);
+  tcase_add_test(tc, test_pads_linked_to_a_codec_that_is_not_offered_say_so);
   tcase_add_test(tc, test_pads_disabled_media_have_none);
   tcase_add_test(tc, test_pads_go_on_after_a_pause);
   tcase_add_test(tc, test_pads_latency_is_live);

@@ -15,6 +15,8 @@ namespace {
 struct Impl {
   std::atomic<bool> discont{true};
   std::atomic<bool> finished{false};
+  // Unlinked since the source came: what it has was meant for somebody else.
+  std::atomic<bool> stale{false};
   std::atomic<guint64> buffers{0};
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
   std::atomic<GstClockTime> latency{0};
@@ -114,6 +116,10 @@ static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffe
     gst_buffer_unref(buffer);
     return GST_FLOW_EOS;
   }
+  if (impl->stale) {
+    gst_buffer_unref(buffer);
+    return GST_FLOW_OK;
+  }
   push_news(GST_PAD(parent), impl);
   GstFlowReturn flow = gst_proxy_pad_chain_default(internal, parent, mark(impl, buffer));
   return note_flow(GST_PAD(parent), impl, flow, 1);
@@ -125,6 +131,10 @@ static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
   if (impl->finished) {
     gst_buffer_list_unref(list);
     return GST_FLOW_EOS;
+  }
+  if (impl->stale) {
+    gst_buffer_list_unref(list);
+    return GST_FLOW_OK;
   }
   guint size = gst_buffer_list_length(list);
   if (size && impl->discont) {
@@ -152,6 +162,10 @@ static GstEvent *first_event(Impl *impl) {
 // Thread: streaming. Each source brings its own stream-start; downstream sees only ours.
 static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
   Impl *impl = GST_VDONINJA_SRC_PAD(parent)->impl;
+  if (impl->stale) {
+    gst_event_unref(event);
+    return TRUE;
+  }
   switch (GST_EVENT_TYPE(event)) {
   case GST_EVENT_STREAM_START:
     gst_event_unref(event);
@@ -196,7 +210,21 @@ static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
   return gst_pad_event_default(internal, parent, event);
 }
 
+// Whoever is linked next may take any form, whatever flowed to the one before.
+static void answer_caps(GstPad *pad, GstQuery *query) {
+  GstCaps *filter = nullptr;
+  gst_query_parse_caps(query, &filter);
+  vdn::CapsPtr caps(gst_pad_get_pad_template_caps(pad));
+  if (filter)
+    caps.reset(gst_caps_intersect_full(filter, caps.get(), GST_CAPS_INTERSECT_FIRST));
+  gst_query_set_caps_result(query, caps.get());
+}
+
 static gboolean query(GstPad *pad, GstObject *parent, GstQuery *query) {
+  if (GST_QUERY_TYPE(query) == GST_QUERY_CAPS && !gst_pad_is_linked(pad)) {
+    answer_caps(pad, query);
+    return TRUE;
+  }
   if (gst_pad_query_default(pad, parent, query))
     return TRUE;
   if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
@@ -231,6 +259,8 @@ void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
   }
   pad->impl->discont = true;
   pad->impl->flow = GST_FLOW_OK;
+  if (target)
+    pad->impl->stale = false;
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), target);
 }
 
@@ -327,6 +357,11 @@ static void gst_vdoninja_src_pad_finalize(GObject *object) {
 
 static void gst_vdoninja_src_pad_init(GstVdoNinjaSrcPad *pad) {
   pad->impl = new Impl;
+  // The first handler, or the source could be renewed before. Thread: whoever unlinks.
+  g_signal_connect(pad, "unlinked", G_CALLBACK(+[](GstPad *self, GstPad *, gpointer) {
+                     GST_VDONINJA_SRC_PAD(self)->impl->stale = true;
+                   }),
+                   nullptr);
 }
 
 static void gst_vdoninja_src_pad_class_init(GstVdoNinjaSrcPadClass *klass) {

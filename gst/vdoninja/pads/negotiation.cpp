@@ -127,10 +127,7 @@ std::vector<std::string> Outputs::acceptable(Output &output) {
   for (const auto &name : order) {
     const Codec *codec = find_codec(name);
     std::string missing;
-    bool taken = output.wanted.empty() ||
-                 std::find(output.wanted.begin(), output.wanted.end(), name) !=
-                     output.wanted.end();
-    if (codec && codec->kind == output.kind && taken &&
+    if (codec && codec->kind == output.kind && output.takes(name) &&
         can_deliver(*codec, output.form, &missing))
       result.push_back(name);
   }
@@ -144,10 +141,8 @@ void Outputs::report_no_codec(const MediaLine &line, Output &output) {
     add(offered, format.encoding);
     const Codec *codec = find_codec(format.encoding);
     std::string reason;
-    bool taken = output.wanted.empty() ||
-                 std::find(output.wanted.begin(), output.wanted.end(), format.encoding) !=
-                     output.wanted.end();
-    if (missing.empty() && codec && taken && !can_deliver(*codec, output.form, &reason))
+    if (missing.empty() && codec && output.takes(format.encoding) &&
+        !can_deliver(*codec, output.form, &reason))
       missing = reason;
   }
   std::string text = std::string("no usable codec for ") +

@@ -3,6 +3,8 @@
 // loop.
 #pragma once
 
+#include <algorithm>
+
 #include "outputs.h"
 #include "rtp-pad.h"
 
@@ -28,6 +30,10 @@ struct Outputs::Output {
 
   // As the web client names it.
   std::string shown_id() const { return stream_id + (screen ? ":s" : ""); }
+  bool takes(const std::string &encoding) const {
+    return wanted.empty() ||
+           std::find(wanted.begin(), wanted.end(), encoding) != wanted.end();
+  }
   // What the branch gives, or could give while it gives nothing.
   CapsPtr given_caps() const {
     auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(branch.bin.get(), "src"));

@@ -75,31 +75,39 @@ void Outputs::expose(Output &output) {
   output.pad = ObjPtr<GstPad>::ref(
       gst_vdoninja_src_pad_new(templ, name.get(), stream.get(), group_id_));
   gst_vdoninja_src_pad_set_latency(output.src_pad(), config_.latency * GST_MSECOND);
-  for (const char *signal : {"linked", "unlinked"}) {
-    struct Link {
-      Outputs *outputs;
-      unsigned id;
-    };
-    // Thread: whoever links. The loop stops before the pads and this object go.
+  watch_links(output);
+  gst_pad_set_active(output.pad.get(), TRUE);
+  gst_element_add_pad(element_, output.pad.get());
+  if (finished_)
+    finish(output);
+}
+
+// Thread of the signals: whoever links. The loop stops before the pads and this object
+// go.
+void Outputs::watch_links(Output &output) {
+  struct Link {
+    Outputs *outputs;
+    unsigned id;
+    void (Outputs::*job)(Output &);
+  };
+  auto notify = [&](const char *signal, void (Outputs::*job)(Output &)) {
     output.handlers.push_back(g_signal_connect_data(
         output.pad.get(), signal, G_CALLBACK(+[](GstPad *, GstPad *, gpointer data) {
           auto link = *static_cast<Link *>(data);
           link.outputs->loop_.post([link] {
             for (auto &known : link.outputs->outputs_)
               if (known->id == link.id) {
-                link.outputs->refresh(*known);
+                (link.outputs->*link.job)(*known);
                 break;
               }
           });
         }),
-        new Link{this, output.id},
+        new Link{this, output.id, job},
         [](gpointer data, GClosure *) { delete static_cast<Link *>(data); },
         static_cast<GConnectFlags>(0)));
-  }
-  gst_pad_set_active(output.pad.get(), TRUE);
-  gst_element_add_pad(element_, output.pad.get());
-  if (finished_)
-    finish(output);
+  };
+  notify("linked", &Outputs::refresh);
+  notify("unlinked", &Outputs::unlinked);
 }
 
 // One collection for all pads, so that decodebin3 and playbin3 see what there is.
@@ -185,20 +193,27 @@ void Outputs::detach(const void *owner) {
 void Outputs::refresh(Output &output) {
   if (!output.source.pad)
     return;
-  bool linked = gst_pad_is_linked(output.pad.get());
-  if (linked && !output.branch.bin && !output.given_up)
+  if (gst_pad_is_linked(output.pad.get()) && !output.branch.bin && !output.given_up)
     connect_source(output);
-  if (!linked) {
-    drop_branch(output);
-    output.given_up = false;
-    output.failed_decoders.clear();
-  }
   if (!output.branch.bin)
     output.discard();
 }
 
+// By now somebody else may be linked, who takes another form.
+void Outputs::unlinked(Output &output) {
+  drop_branch(output);
+  output.given_up = false;
+  output.failed_decoders.clear();
+  refresh(output);
+}
+
 void Outputs::connect_source(Output &output) {
   probe_peer(output);
+  if (!output.takes(output.source.encoding)) {
+    output.given_up = true; // of this source
+    callbacks_.renegotiate(output.stream_id);
+    return;
+  }
   BranchRequest request;
   request.codec = find_codec(output.source.encoding);
   request.form = output.form;

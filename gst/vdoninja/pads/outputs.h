@@ -47,6 +47,8 @@ public:
   struct Callbacks {
     std::function<void(const GError *error, bool fatal)> problem;
     std::function<void(GstElement *decoder)> decoder_setup;
+    // What is linked now takes another codec than this stream's answer asked for.
+    std::function<void(const std::string &stream_id)> renegotiate;
   };
 
   // `element`: the GstBin that pads and branches are added to; borrowed, outlives this.
@@ -90,6 +92,8 @@ private:
   Output *add_output(const std::string &stream_id, const MediaLine &line,
                      unsigned ordinal);
   void expose(Output &output);
+  void watch_links(Output &output);
+  void unlinked(Output &output);
   void announce_streams();
   std::vector<std::string> acceptable(Output &output);
   void probe_peer(Output &output);

@@ -278,10 +278,10 @@ void Stream::lost(const std::string &why, bool silent_peer) {
     host_.renew_identity();
 }
 
-void Stream::restart(const std::string &why) {
+void Stream::restart(const std::string &why, bool lost) {
   GST_INFO("stream %s: asking anew: %s", id().c_str(), why.c_str());
   if (session_)
-    end_session(true, true);
+    end_session(true, lost);
   set_state(was_playing_ ? StreamState::kLost : StreamState::kRequested);
   retry_.start(kPartingMs, [this] { request(); });
 }

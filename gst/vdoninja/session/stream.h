@@ -53,8 +53,8 @@ public:
   void back_off(unsigned ms);
   // Leaves: says goodbye and closes.
   void leave();
-  // Closes without a word and asks anew, as after a loss.
-  void restart(const std::string &why);
+  // Closes and asks anew, as after a loss unless `lost` is false.
+  void restart(const std::string &why, bool lost = true);
 
   const std::string &id() const { return wanted_.id; }
   const WantedStream &wanted() const { return wanted_; }

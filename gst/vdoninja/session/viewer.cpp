@@ -223,6 +223,12 @@ void Viewer::reconnect() {
   open_socket();
 }
 
+void Viewer::renegotiate(const std::string &stream_id) {
+  for (auto &stream : streams_)
+    if (stream->id() == stream_id && stream->session())
+      stream->restart("another codec is wanted", false);
+}
+
 // ---------------------------------------------------------------------------------
 // socket
 

@@ -79,6 +79,8 @@ public:
   bool leave();
   // Drops every session and the socket, and starts over.
   void reconnect();
+  // Asks for a stream anew, for another answer to its offer.
+  void renegotiate(const std::string &stream_id);
   ViewerState state() const { return state_; }
   const std::vector<std::unique_ptr<Stream>> &streams() const { return streams_; }
 
