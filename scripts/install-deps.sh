@@ -21,7 +21,7 @@ build=(
 tests=(
   libopencv-dev python3-opencv opencv-data python3-gi python3-pytest python3-venv
   python3-redis redis-server libglib2.0-dev openssl iproute2 procps
-  chromium shellcheck clang-format codespell reuse git
+  ffmpeg gstreamer1.0-plugins-base-apps chromium shellcheck clang-format codespell reuse git
 )
 
 # Node may come from elsewhere, and brings npm then.

@@ -19,10 +19,8 @@ import pytest
 gi = pytest.importorskip("gi")
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
+from loopback import ROOT, Publisher  # noqa: E402
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-PROGRAMS = os.path.join(os.environ.get("BUILD_ROOT", os.path.join(ROOT, "build")),
-                        "tests", "support")
 BLOCK = re.compile(r"(?:<!-- (run|skip)(?:: (.*?))? -->\n)?```(sh|python)\n(.*?)```", re.S)
 FRAMES, DEADLINE = 10, 60  # buffers that each sink must get, within seconds
 
@@ -42,32 +40,6 @@ def blocks():
 
 CASES = list(blocks())
 IDS = [f"{name}-{number}" for number, (name, *_) in enumerate(CASES)]
-
-
-class Publisher:
-    """Handshake server and test publishers on loopback."""
-
-    def __init__(self, ids, codec="vp8", password="", room=""):
-        self.processes = [subprocess.Popen([os.path.join(PROGRAMS, "vdoninja-handshake")],
-                                           stdout=subprocess.PIPE, text=True)]
-        self.server = self.processes[0].stdout.readline().strip()
-        for stream_id in ids:
-            options = [f"--server={self.server}", f"--stream-id={stream_id}",
-                       f"--codec={codec}", "--size=320x180", "--bitrate=300"]
-            options += [f"--password={password}"] if password else []
-            options += [f"--room={room}"] if room else []
-            self.processes.append(
-                subprocess.Popen([os.path.join(PROGRAMS, "vdoninja-publisher"), *options],
-                                 stdout=subprocess.PIPE, text=True))
-            assert '"online":true' in self.processes[-1].stdout.readline()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            process.terminate()
-            process.communicate(timeout=20)
 
 
 def adapt(line, server, name):

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Recordings that `gst-launch-1.0 -e` finishes on Ctrl-C, read to the last frame by other
+programs than the one that wrote them."""
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from loopback import Launch, two_at_once
+
+TOOLS = {"gst-launch-1.0": "gstreamer1.0-tools", "ffprobe": "ffmpeg",
+         "gst-discoverer-1.0": "gstreamer1.0-plugins-base-apps"}
+MISSING = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
+CODECS = "vp8,vp9,h264"
+SECONDS = 3  # of recording, by the clock of the pipeline
+
+PASS_H264 = "video/x-h264 ! h264parse"
+ENCODE_H264 = "videoconvert ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse"
+PASS_OPUS = "audio/x-opus ! opusparse"
+ENCODE_AAC = "audioconvert ! audioresample ! avenc_aac ! aacparse"
+ENCODE_VP8 = "videoconvert ! vp8enc deadline=1 cpu-used=8"
+ENCODE_OPUS = "audioconvert ! audioresample ! opusenc"
+
+# name: (muxer, video, audio, what ffprobe calls the codecs)
+RECORDINGS = {
+    "mp4-video": ("mp4mux", PASS_H264, None, ["h264"]),
+    "mp4-both": ("mp4mux", PASS_H264, PASS_OPUS, ["h264", "opus"]),
+    "mp4-encoded-again": ("mp4mux", ENCODE_H264, ENCODE_AAC, ["h264", "aac"]),
+    "mkv-video": ("matroskamux", "video/x-vp8", None, ["vp8"]),
+    "mkv-both": ("matroskamux", "video/x-vp9", "audio/x-opus", ["vp9", "opus"]),
+    "mkv-h264": ("matroskamux", PASS_H264, PASS_OPUS, ["h264", "opus"]),
+    "mkv-encoded-again": ("matroskamux", ENCODE_VP8, ENCODE_OPUS, ["vp8", "opus"]),
+}
+
+
+def probe(path, *options):
+    return json.loads(subprocess.check_output(
+        ["ffprobe", "-v", "error", "-of", "json", *options, path]))
+
+
+def last_end(path, kind):
+    """When the last packet of a stream ends, and how many packets there are."""
+    packets = probe(path, "-select_streams", f"{kind}:0", "-show_packets")["packets"]
+    ends = [float(packet["pts_time"]) + float(packet.get("duration_time", 0))
+            for packet in packets]
+    return max(ends), len(packets)
+
+
+def discovered(path):
+    """Duration in seconds and kinds of streams as gst-discoverer-1.0 says, which decodes."""
+    lines = subprocess.run(["gst-discoverer-1.0", path], capture_output=True, text=True,
+                           timeout=60, check=True).stdout.splitlines()
+    duration = next(line for line in lines if "Duration:" in line)
+    kinds = [kind for kind in ("audio", "video")
+             if any(line.strip().startswith(f"{kind} #") for line in lines)]
+    return seconds(duration.split("Duration:")[1]), kinds
+
+
+def seconds(text):
+    """Of 0:00:01.500"""
+    hours, minutes, rest = text.strip().split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def seconds_of(line):
+    """The pts that identity tells of a buffer."""
+    return seconds(line.split("pts: ")[1].split(",")[0])
+
+
+def record(name, publisher, stream_id, folder):
+    """(path, seconds that were recorded, frames) of a recording that Ctrl-C ended."""
+    muxer, video, audio, _ = RECORDINGS[name]
+    path = str(folder / f"{name}.{'mp4' if muxer == 'mp4mux' else 'mkv'}")
+    line = (f"{publisher.source(stream_id)} name=s s.video_0 ! identity name=seen "
+            f"silent=false ! queue ! {video} ! mux. {muxer} name=mux ! filesink "
+            f"location={path}")
+    if audio:
+        line += f" s.audio_0 ! queue ! {audio} ! mux."
+    times = []
+
+    def long_enough(text):
+        if "seen: last-message = chain" in text:
+            times.append(seconds_of(text))
+        return times and times[-1] - times[0] >= SECONDS
+
+    with Launch(line, "-e") as launch:
+        launch.expect(long_enough)
+        read = len(launch.lines)
+        launch.interrupt()
+        assert launch.wait() == 0, launch.text()
+    assert "ERROR" not in launch.text(), launch.text()
+    for text in launch.lines[read:]:
+        long_enough(text)
+    return path, times[-1] - times[0] + 1 / 15, len(times)
+
+
+@pytest.fixture(scope="module")
+def recordings(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    with two_at_once(request, "name",
+                     lambda *arguments: record(*arguments, folder), CODECS) as futures:
+        yield futures
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recording_is_whole(name, recordings):
+    _, _, audio, codecs = RECORDINGS[name]
+    path, recorded, frames = recordings[name].result()
+    streams = probe(path, "-show_streams")["streams"]
+    assert sorted(stream["codec_name"] for stream in streams) == sorted(codecs)
+    assert [s["width"] for s in streams if s["codec_type"] == "video"] == [320]
+    end, packets = last_end(path, "v")
+    assert packets == frames
+    start = min(float(stream["start_time"]) for stream in streams)
+    assert abs(end - start - recorded) < 0.3, (end, start, recorded)
+    duration = float(probe(path, "-show_format")["format"]["duration"])
+    heard, kinds = discovered(path)
+    assert abs(duration - recorded) < 0.3 and abs(heard - recorded) < 0.3, \
+        (duration, heard, recorded)
+    assert kinds == (["audio", "video"] if audio else ["video"])
+    if audio:
+        assert abs(last_end(path, "a")[0] - end) < 0.5
