@@ -104,9 +104,9 @@ static GstFlowReturn note_flow(GstPad *pad, Impl *impl, GstFlowReturn flow,
   GstFlowReturn before = impl->flow.exchange(flow);
   if (flow == GST_FLOW_OK)
     impl->buffers += buffers;
-  auto peer = vdn::ObjPtr<GstPad>::adopt(gst_pad_get_peer(pad));
-  if (peer && flow == GST_FLOW_EOS && before != GST_FLOW_EOS)
-    gst_pad_send_event(peer.get(), gst_event_new_eos());
+  if (flow == GST_FLOW_EOS && before != GST_FLOW_EOS)
+    if (auto peer = vdn::ObjPtr<GstPad>::adopt(gst_pad_get_peer(pad)))
+      gst_pad_send_event(peer.get(), gst_event_new_eos());
   return flow;
 }
 
