@@ -144,6 +144,18 @@ GST_START_TEST(test_relay_drops_strangers) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_relay_hears_an_end_that_was_not_named_yet) {
+  UdpRelay relay(kSeed);
+  const Peer viewer, publisher;
+  const guint16 shown = relay.join("path", End::kPublisher, publisher.port());
+  viewer.send(shown, 1);
+  guint16 from = 0;
+  fail_unless_equals_int(publisher.receive(&from), 1);
+  publisher.send(from, 2);
+  fail_unless_equals_int(viewer.receive(), 2);
+}
+GST_END_TEST
+
 GST_START_TEST(test_relay_loses_the_share_asked_for) {
   for (const double loss : {0.05, 0.2, 0.5}) {
     PathConditions conditions;
@@ -272,6 +284,7 @@ static Suite *relay_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_relay_passes_both_ways_and_shows_one_address);
   tcase_add_test(tc, test_relay_drops_strangers);
+  tcase_add_test(tc, test_relay_hears_an_end_that_was_not_named_yet);
   tcase_add_test(tc, test_relay_loses_the_share_asked_for);
   tcase_add_test(tc, test_relay_delays);
   tcase_add_test(tc, test_relay_jitter_and_reordering_let_packets_overtake);

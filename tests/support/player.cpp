@@ -101,6 +101,13 @@ void Player::watch(GstElement *sink) {
 
 // Thread: streaming.
 void Player::saw_buffer(Arrived &arrived, GstPad *pad, GstBuffer *buffer) {
+  const gint64 now = g_get_monotonic_time();
+  if (arrived.buffers > 0 &&
+      now - arrived.last_us > arrived.gap_to_us - arrived.gap_from_us) {
+    arrived.gap_from_us = arrived.last_us;
+    arrived.gap_to_us = now;
+  }
+  arrived.last_us = now;
   arrived.buffers++;
   arrived.disconts += GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_DISCONT) != 0;
   EventPtr event(gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0));

@@ -24,6 +24,8 @@ public:
     bool eos = false;
     unsigned stream_starts = 0;
     GstClockTime last_time = GST_CLOCK_TIME_NONE; // running time
+    gint64 last_us = 0;                           // monotonic, of the last buffer
+    gint64 gap_from_us = 0, gap_to_us = 0;        // the longest time between two buffers
     std::string caps;
     std::vector<std::string> all_caps;
     StampTracker stamps; // of I420 video

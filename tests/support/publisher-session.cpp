@@ -286,8 +286,10 @@ bool PublisherSession::feed_from(Sender &sender, const TrackPtr &track, int payl
         if (!gst_video_event_is_force_key_unit(GST_PAD_PROBE_INFO_EVENT(info)))
           return GST_PAD_PROBE_OK;
         request->track->request_keyframe();
-        if (const auto self = request->session.lock())
+        if (const auto self = request->session.lock()) {
           self->keyframe_requests_++;
+          self->post([](PublisherSession &session) { session.callbacks_.changed(); });
+        }
         return GST_PAD_PROBE_DROP;
       },
       new Request{track, weak_from_this()},

@@ -292,8 +292,10 @@ void Publisher::request(const std::string &peer) {
 void Publisher::begin(const std::string &peer, std::optional<std::string> session) {
   if (peers_.count(peer))
     end(peer, "replaced");
-  SessionConfig config{epoch_, config_.stun_server, local_addresses(config_.server),
+  SessionConfig config{epoch_, config_.stun_server, config_.local_addresses,
                        config_.ping_ms, alternatives_};
+  if (config.local_addresses.empty())
+    config.local_addresses = local_addresses(config_.server);
   PublisherSession::Callbacks callbacks;
   callbacks.offer = [this, peer](const std::string &sdp) { send_offer(peer, sdp); };
   callbacks.candidates = [this, peer](const std::vector<Candidate> &candidates) {

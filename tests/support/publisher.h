@@ -22,6 +22,7 @@ struct PublisherConfig {
   std::string salt = "vdo.ninja";
   std::string label = "test publisher";
   std::string stun_server;
+  std::vector<std::string> local_addresses; // to gather from; empty: all there are
   TrackConfig video;
   // Offered behind it, as browsers offer several codecs; the viewer's answer chooses.
   std::vector<Codec> alternatives;

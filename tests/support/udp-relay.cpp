@@ -107,7 +107,7 @@ void UdpRelay::open(Path &path, End end) {
 }
 
 void UdpRelay::receive(Path &path, End from) {
-  const Gate &gate = path.gate(from);
+  Gate &gate = path.gate(from);
   std::array<char, 65536> data;
   for (;;) {
     ObjPtr<GSocketAddress> sender;
@@ -115,9 +115,13 @@ void UdpRelay::receive(Path &path, End from) {
                                               data.data(), data.size(), nullptr, nullptr);
     if (size < 0)
       return;
-    // Only the address that was named: the other end shall see one, too.
-    const guint16 port =
-        g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(sender.get()));
+    auto *const address = G_INET_SOCKET_ADDRESS(sender.get());
+    const guint16 port = g_inet_socket_address_get_port(address);
+    // It may speak before its own address has reached anybody.
+    if (gate.peer == 0 &&
+        g_inet_address_get_is_loopback(g_inet_socket_address_get_address(address)))
+      gate.peer = port;
+    // One address only: the other end shall see one, too.
     if (port == gate.peer)
       forward({&path, other(from), std::string(data.data(), size)});
     else

@@ -39,7 +39,7 @@ public:
   };
   struct State {
     std::array<Counts, 2> to; // by End
-    unsigned strangers = 0;   // packets from where no end is: dropped
+    unsigned strangers = 0;   // packets that came from elsewhere than an end: dropped
     unsigned paths = 0;       // ever made
     gint64 returned_us = 0;   // monotonic: end of the last black_out(), 0 during it
 
@@ -82,7 +82,7 @@ private:
   struct Gate {
     ObjPtr<GSocket> socket;
     std::unique_ptr<GSource, Source> source;
-    guint16 peer = 0; // where the end listens, 0: not known yet
+    guint16 peer = 0; // port of the end, as told or as first heard; 0: not known yet
   };
   struct Path {
     std::array<Gate, 2> gates; // by End

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A publisher and a player with a bad network between them. Thread: the test's.
+#pragma once
+
+#include "relayed.h"
+#include "scene.h"
+
+// Last: it defines `fail` as a macro.
+#include <gst/check/gstcheck.h>
+
+namespace vdn {
+
+// In clear and on the socket: the relay has to read the candidates.
+inline Playing play_through(UdpRelay &relay, const std::string &properties) {
+  Scene scene;
+  scene.server->set_hook([&relay](Passing &passing) {
+    passing.drop |= !lead_through(relay, &passing.text);
+  });
+  PublisherConfig config = scene.config();
+  config.password = "false";
+  config.channel_signaling = false;
+  // From elsewhere it cannot reach the relay, and would wait for that to fail.
+  config.local_addresses = {"127.0.0.1"};
+  const std::string line = scene.line("stream-id=abc password=false " + properties);
+  return Playing(std::move(scene), config, line);
+}
+
+struct Lane {
+  explicit Lane(unsigned seed_, const std::string &properties = "")
+      : seed(seed_), relay(seed_), playing(play_through(relay, properties)) {
+    // All there is came this way.
+    fail_unless(relay.state().towards(End::kViewer).passed >= 5);
+  }
+  Player &player() { return playing.player; }
+  Publisher &publisher() { return *playing.publisher; }
+  Player::Arrived arrived() const { return playing.player.state().sinks.at("sink"); }
+
+  const unsigned seed;
+  unsigned requests_before = 0; // for keyframes, when the network was still good
+  UdpRelay relay;               // outlives the server
+  Playing playing;
+};
+
+} // namespace vdn
