@@ -43,6 +43,13 @@ void Session::setup_ice() {
   }
 }
 
+bool Session::reached() const {
+  GstWebRTCICEConnectionState state;
+  g_object_get(webrtc_.get(), "ice-connection-state", &state, nullptr);
+  return state == GST_WEBRTC_ICE_CONNECTION_STATE_CONNECTED ||
+         state == GST_WEBRTC_ICE_CONNECTION_STATE_COMPLETED;
+}
+
 void Session::handle_candidates(const Message &message) {
   if (message.session && config_.id && *message.session != *config_.id)
     return; // of an earlier session

@@ -96,6 +96,8 @@ public:
 
   const SessionConfig &config() const { return config_; }
   LinkState link_state() const { return link_state_; }
+  // ICE has found a way to the peer; DTLS may still be under way.
+  bool reached() const;
   // RTP packets and data-channel messages received so far; it grows while the peer lives.
   guint64 activity() const { return *packets_ + messages_; }
   GstElement *webrtcbin() const { return webrtc_.get(); }

@@ -19,6 +19,10 @@ constexpr unsigned kAnnouncedGapMs = 250;
 constexpr unsigned kPartingMs = 250;
 constexpr unsigned kUnansweredMs = 15000;
 constexpr unsigned kConnectTimeoutMs = 20000;
+// Connecting anew after a loss: libnice soon stops trying, and takes long to say so; a
+// fresh session tries at once. But not for ever.
+constexpr unsigned kReconnectTimeoutMs = 4000;
+constexpr gint64 kEagerUs = 120 * G_USEC_PER_SEC;
 constexpr unsigned kGraceMs = 5000;
 constexpr unsigned kLingerMs = 200;
 constexpr unsigned kWatchMs = 250;
@@ -169,16 +173,31 @@ void Stream::start_session(const Message &offer) {
   answers_pings_ = false;
   seen_elsewhere_ = false;
   asked_beside_ = false;
-  connect_timeout_.start(kConnectTimeoutMs, [this] {
-    lost("no connection with the publisher within " +
-             std::to_string(kConnectTimeoutMs / 1000) +
-             " s; a firewall may be in the way, a TURN server would help",
-         true);
-  });
+  started_at_ = g_get_monotonic_time();
+  expect_connection(connect_limit_ms());
   retry_.start(kUnconnectedMs, [this] { request(); });
   set_state(StreamState::kNegotiating);
   auto session = session_; // an offer that is refused ends it
   session->handle_offer(offer, false);
+}
+
+// Slow networks get the time that they have needed before.
+unsigned Stream::connect_limit_ms() const {
+  if (!was_playing_ || !lost_at_ || started_at_ - lost_at_ > kEagerUs)
+    return kConnectTimeoutMs;
+  return std::clamp(2 * connected_after_ms_, kReconnectTimeoutMs, kConnectTimeoutMs);
+}
+
+void Stream::expect_connection(unsigned limit_ms) {
+  connect_timeout_.start(limit_ms, [this, limit_ms] {
+    if (limit_ms < kConnectTimeoutMs && session_->reached()) {
+      expect_connection(kConnectTimeoutMs);
+      return;
+    }
+    lost("no connection with the publisher within " + std::to_string(limit_ms / 1000) +
+             " s; a firewall may be in the way, a TURN server would help",
+         true);
+  });
 }
 
 void Stream::handle_candidates(const Message &message) {
@@ -193,6 +212,8 @@ void Stream::link_state_changed(LinkState state) {
     connect_timeout_.stop();
     grace_.stop();
     was_playing_ = true;
+    connected_after_ms_ = (g_get_monotonic_time() - started_at_) / 1000;
+    lost_at_ = 0;
     attempts_ = 0;
     retry_.stop();
     active_at_ = g_get_monotonic_time();
@@ -269,13 +290,19 @@ void Stream::session_failed(const GError *error) {
       [this] { request(); });
 }
 
+// Attempts to reconnect may fail, too: it is still the same loss.
 void Stream::lost(const std::string &why, bool silent_peer) {
+  bool again = lost_at_ != 0;
   end_session(silent_peer, true);
-  host_.warn(*this, GST_RESOURCE_ERROR_READ,
-             "stream \"" + id() + "\" is interrupted: " + why + " (reconnecting)");
+  if (!again) {
+    lost_at_ = g_get_monotonic_time();
+    host_.warn(*this, GST_RESOURCE_ERROR_READ,
+               "stream \"" + id() + "\" is interrupted: " + why + " (reconnecting)");
+  }
   restart(why);
-  if (silent_peer)
-    host_.renew_identity();
+  bool renews = silent_peer && host_.renew_identity();
+  if (again && !renews)
+    request();
 }
 
 void Stream::restart(const std::string &why, bool lost) {

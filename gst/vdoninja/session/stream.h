@@ -32,8 +32,9 @@ public:
         warn; // resource code
     // The publisher said that it goes; its session is already over.
     std::function<void(Stream &stream)> left;
-    // A peer vanished without a word, and still believes to be connected with us.
-    std::function<void()> renew_identity;
+    // A peer vanished without a word, and still believes to be connected with us. True
+    // when streams will be asked for anew, as somebody else.
+    std::function<bool()> renew_identity;
     Dialect dialect = Dialect::kHosted;
   };
 
@@ -77,6 +78,8 @@ private:
   bool is_served() const;
   unsigned idle_ms() const;
   void start_session(const Message &offer);
+  unsigned connect_limit_ms() const;
+  void expect_connection(unsigned limit_ms);
   void end_session(bool say_bye, bool lost);
   void lost(const std::string &why, bool silent_peer);
   void set_state(StreamState state);
@@ -100,6 +103,9 @@ private:
   unsigned sessions_ = 0;
   gint64 asked_at_ = 0;       // monotonic us, 0: never
   bool asked_beside_ = false; // the session, in this silence
+  gint64 started_at_ = 0;     // the session
+  gint64 lost_at_ = 0;        // 0: not since it was last connected
+  unsigned connected_after_ms_ = 0;
   guint64 last_activity_ = 0;
   gint64 active_at_ = 0; // monotonic us
   Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_;

@@ -90,7 +90,7 @@ Stream::Host Viewer::make_host() {
     if (config_.remove_on_leave)
       loop_.post([this, id = stream.id()] { remove(id); });
   };
-  host.renew_identity = [this] { renew_identity(); };
+  host.renew_identity = [this] { return renew_identity(); };
   return host;
 }
 
@@ -289,12 +289,13 @@ void Viewer::socket_lost(const GError *error) {
 
 // A publisher ignores requests from somebody it believes to be connected with; on a new
 // connection we are somebody else.
-void Viewer::renew_identity() {
+bool Viewer::renew_identity() {
   gint64 now = g_get_monotonic_time();
   if (!signaling_ || !signaling_->is_open() || now - renewed_at_ < kRenewGapUs)
-    return;
+    return false;
   renewed_at_ = now;
   reopen_.start(0, [this] { open_socket(); });
+  return true;
 }
 
 void Viewer::enter() {

@@ -95,7 +95,7 @@ private:
   void open_socket();
   void opened();
   void socket_lost(const GError *error);
-  void renew_identity();
+  bool renew_identity();
   void enter();
   void request_all();
   void handle(std::string_view text);
