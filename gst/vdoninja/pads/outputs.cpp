@@ -76,6 +76,9 @@ void Outputs::expose(Output &output) {
       gst_vdoninja_src_pad_new(templ, name.get(), stream.get(), group_id_));
   gst_vdoninja_src_pad_set_latency(output.src_pad(), config_.latency * GST_MSECOND);
   watch_links(output);
+  // Known when pad-added is emitted: it tells whom the application links.
+  gst_vdoninja_src_pad_describe(output.src_pad(), output.shown_id().c_str(), nullptr,
+                                nullptr, nullptr);
   gst_pad_set_active(output.pad.get(), TRUE);
   gst_element_add_pad(element_, output.pad.get());
   if (finished_)
