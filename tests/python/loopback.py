@@ -89,8 +89,10 @@ class Process:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
         self.close()
+        if failure:
+            print(self.text())
 
 
 class Publisher:

@@ -142,13 +142,24 @@ def test_pad_that_never_comes_is_told_and_the_rest_goes_on(publisher):
 
 def test_compositor_of_two_streams():
     with Publisher(["one", "two"], codec="vp8") as publisher:
-        one, two = publisher.source("one"), publisher.source("two")
-        with Launch(f"compositor name=mix sink_1::xpos=320 ! SHOW ! {END} "
-                    f"{one} ! queue ! mix.sink_0 {two} ! queue ! mix.sink_1"
-                    .replace("SHOW", "video/x-raw,width=640,height=180")) as launch:
-            assert publisher.next_answer("one")[0] == "VP8"
-            assert publisher.next_answer("two")[0] == "VP8"
+        line = "compositor name=mix sink_1::xpos=320 ! video/x-raw,width=640 ! fakesink"
+        for number, stream_id in enumerate(publisher.publishers):
+            line += (f" {publisher.source(stream_id)} ! identity name={stream_id} "
+                     f"silent=false ! queue ! mix.sink_{number}")
+        with Launch(line) as launch:
+            missing = {"one": 5, "two": 5}
+
+            def both(text):
+                for name in missing:
+                    missing[name] -= f"{name}: last-message = chain" in text
+                return max(missing.values()) <= 0
+
+            launch.expect(both)
+            launch.interrupt()
             assert launch.wait() == 0, launch.text()
+        assert "GstCompositor:mix.GstAggregatorPad:src: caps" in launch.text()
+        for stream_id in missing:
+            assert publisher.next_answer(stream_id) == ["VP8", "OPUS"]
 
 
 def test_sink_that_has_enough_leaves_the_other_pad_alone(publisher):
