@@ -219,6 +219,96 @@ GST_START_TEST(test_play_picture_that_changes_its_size) {
 }
 GST_END_TEST
 
+// In whatever form it leaves: decoders behind the pad follow.
+GST_START_TEST(test_play_size_that_changes_in_encoded_and_rtp_output) {
+  if (!has_element("x264enc") || !has_element("avdec_h264"))
+    return;
+  Loopback loopback(small_picture(Codec::kX264));
+  loopback.publish();
+  const std::string decode = " ! avdec_h264 ! video/x-raw,format=I420 ! fakesink "
+                             "name=sink sync=false async=false";
+  Player encoded(loopback.source() + " ! video/x-h264" + decode);
+  Player avc(loopback.source() + " ! video/x-h264,stream-format=avc" + decode);
+  Player rtp(loopback.source() + " ! rtph264depay" + decode);
+  for (Player *player : {&encoded, &avc, &rtp}) {
+    player->play();
+    player->expect_buffers("sink", 3);
+  }
+  for (int width : {640, 320}) {
+    loopback.publisher->set_size(width, width * 9 / 16);
+    for (Player *player : {&encoded, &avc, &rtp}) {
+      player->expect("the new size", [&](const Player::State &state) {
+        return state.sinks.at("sink").caps.find("width=(int)" + std::to_string(width)) !=
+               std::string::npos;
+      });
+      player->expect_buffers("sink", 5);
+    }
+  }
+  for (Player *player : {&encoded, &avc, &rtp})
+    fail_unless(player->state().errors.empty(), "%s", player->describe().c_str());
+}
+GST_END_TEST
+
+// A publisher returns with another codec: whoever takes any gets new caps, and whoever
+// does not is told what is there.
+GST_START_TEST(test_play_codec_that_changes_in_encoded_and_rtp_output) {
+  Loopback loopback;
+  loopback.publish();
+  const std::string any = " ! fakesink name=sink sync=false async=false";
+  Player encoded(loopback.source("output-format=encoded") + any);
+  Player rtp(loopback.source("output-format=rtp") + any);
+  Player picky(loopback.source() + " ! video/x-vp8" + any);
+  for (Player *player : {&encoded, &rtp, &picky}) {
+    player->play();
+    player->expect_buffers("sink", 3);
+  }
+  TrackConfig vp9 = loopback.config.video;
+  vp9.codec = Codec::kVp9;
+  fail_unless(loopback.publisher->set_video(vp9, nullptr));
+  auto now = [](const char *part) {
+    return [part](const Player::State &state) {
+      return state.sinks.at("sink").caps.find(part) != std::string::npos;
+    };
+  };
+  encoded.expect("VP9", now("video/x-vp9"));
+  rtp.expect("VP9 in RTP", now("encoding-name=(string)VP9"));
+  for (Player *player : {&encoded, &rtp}) {
+    player->expect_buffers("sink", 5);
+    fail_unless(player->state().errors.empty(), "%s", player->describe().c_str());
+    fail_unless_equals_int(player->state().sinks.at("sink").stream_starts, 1);
+  }
+  picky.expect_error("the publisher offers VP9, downstream takes video/x-vp8");
+}
+GST_END_TEST
+
+// As applications link: in their handler of pad-added.
+GST_START_TEST(test_play_linked_in_pad_added_decides_the_codec) {
+  if (!has_element("x264enc"))
+    return;
+  PublisherConfig config = small_picture(Codec::kVp8);
+  config.alternatives = {Codec::kX264, Codec::kVp9};
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.source() + " capsfilter name=in caps=video/x-vp9 ! fakesink "
+                                    "name=sink sync=false async=false");
+  auto in =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(player.pipeline()), "in"));
+  g_signal_connect(player.source(), "pad-added",
+                   G_CALLBACK(+[](GstElement *source, GstPad *pad, gpointer target) {
+                     if (g_str_has_prefix(GST_PAD_NAME(pad), "video_"))
+                       gst_element_link_pads(source, GST_PAD_NAME(pad),
+                                             GST_ELEMENT(target), "sink");
+                   }),
+                   in.get());
+  player.play();
+  player.expect_buffers("sink", 5);
+  const auto state = player.state();
+  fail_unless(state.sinks.at("sink").caps.find("video/x-vp9") == 0);
+  fail_unless_equals_int(loopback.publisher->state().sessions, 1);
+  fail_unless(loopback.answer().find("VP9/90000") != std::string::npos);
+}
+GST_END_TEST
+
 static Suite *play_suite() {
   Suite *suite = suite_create("vdoninjasrc-play");
   TCase *tc = tcase_create("play");
@@ -240,6 +330,9 @@ static Suite *play_suite() {
   tcase_add_test(tc, test_play_publisher_that_comes_later);
   tcase_add_test(tc, test_play_two_viewers_of_one_publisher);
   tcase_add_test(tc, test_play_picture_that_changes_its_size);
+  tcase_add_test(tc, test_play_size_that_changes_in_encoded_and_rtp_output);
+  tcase_add_test(tc, test_play_codec_that_changes_in_encoded_and_rtp_output);
+  tcase_add_test(tc, test_play_linked_in_pad_added_decides_the_codec);
   return suite;
 }
 

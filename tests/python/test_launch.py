@@ -6,11 +6,12 @@ pipeline says in which form the pads have to deliver, and the publisher tells wh
 the answer asked for. `SRC` is vdoninjasrc, `END` a sink that has enough after a while, so
 that most shapes end by themselves; those without are interrupted once frames flow.
 """
+import os
 import shutil
 
 import pytest
 
-from loopback import Launch, Publisher, two_at_once
+from loopback import Launch, Process, Publisher, two_at_once
 
 pytestmark = pytest.mark.skipif(not shutil.which("gst-launch-1.0"),
                                 reason="gst-launch-1.0 is not installed")
@@ -208,4 +209,17 @@ def test_cv2_reads_a_pipeline(publisher):
         assert frame.std() > 10  # a picture, not a plane
     finally:
         capture.release()
+    assert publisher.next_answer()[0] == "H264"
+
+
+def test_opencv_in_cpp_reads_a_pipeline(publisher):
+    """examples/opencv_capture.cpp, if OpenCV's headers were there at build time."""
+    program = os.path.join(os.environ.get("BUILD_ROOT", ""), "examples", "opencv-capture")
+    if not os.path.exists(program):
+        pytest.skip("opencv-capture was not built: libopencv-dev is not installed")
+    with Process([program, publisher.source(), "10"]) as process:
+        assert process.wait() == 0, process.text()
+    frames = [line for line in process.lines if line.startswith("320x180, deviation ")]
+    assert len(frames) == 10, process.text()
+    assert float(frames[-1].split()[-1]) > 10  # a picture, not a plane
     assert publisher.next_answer()[0] == "H264"
