@@ -133,6 +133,25 @@ struct Loopback {
   std::unique_ptr<Publisher> publisher;
 };
 
+inline PublisherConfig video_only(Codec codec = Codec::kVp8, int fps = 30) {
+  PublisherConfig config = small_picture(codec);
+  config.with_audio = false;
+  config.video.fps = fps;
+  return config;
+}
+
+// A publisher and a player of its video, both at work.
+struct Show : Loopback {
+  explicit Show(const PublisherConfig &wanted = video_only(),
+                const std::string &more = "", PublisherHooks hooks = {})
+      : Loopback(wanted), player(source(more) + video_sink()) {
+    publisher->set_hooks(std::move(hooks));
+    publish();
+    player.play();
+  }
+  Player player;
+};
+
 inline bool has_element(const char *name) {
   GstElementFactory *factory = gst_element_factory_find(name);
   if (factory)

@@ -134,6 +134,7 @@ bool PublisherSession::make_webrtcbin(GError **error) {
     return false;
   }
   pipeline_ = ObjPtr<GstElement>::adopt(gst_pipeline_new(nullptr));
+  allow_repeated_packets(pipeline_.get());
   gst_bin_add(GST_BIN(pipeline_.get()), webrtc_.get());
   const auto clock = ObjPtr<GstClock>::adopt(gst_system_clock_obtain());
   gst_pipeline_use_clock(GST_PIPELINE(pipeline_.get()), clock.get());
@@ -278,6 +279,7 @@ bool PublisherSession::feed_from(Sender &sender, const TrackPtr &track, int payl
   struct Request {
     TrackPtr track;
     WeakSession session;
+    SharedMediaHooks hooks;
   };
   gst_pad_add_probe(
       out.get(), GST_PAD_PROBE_TYPE_EVENT_UPSTREAM,
@@ -285,16 +287,21 @@ bool PublisherSession::feed_from(Sender &sender, const TrackPtr &track, int payl
         const auto *request = static_cast<Request *>(data);
         if (!gst_video_event_is_force_key_unit(GST_PAD_PROBE_INFO_EVENT(info)))
           return GST_PAD_PROBE_OK;
-        request->track->request_keyframe();
+        const bool heard = request->hooks->update(
+            [](MediaHooks &hooks) { return !hooks.keyframe || hooks.keyframe(); });
+        if (heard)
+          request->track->request_keyframe();
         if (const auto self = request->session.lock()) {
           self->keyframe_requests_++;
           self->post([](PublisherSession &session) { session.callbacks_.changed(); });
         }
         return GST_PAD_PROBE_DROP;
       },
-      new Request{track, weak_from_this()},
+      new Request{track, weak_from_this(), config_.media_hooks},
       [](gpointer data) { delete static_cast<Request *>(data); });
   const auto from = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "src"));
+  if (track->is_video())
+    hook_packets(from.get(), config_.media_hooks);
   if (!sender.pad || gst_pad_link(from.get(), sender.pad.get()) != GST_PAD_LINK_OK) {
     g_set_error(error, GST_CORE_ERROR, GST_CORE_ERROR_PAD,
                 "webrtcbin refuses the medium");

@@ -13,6 +13,7 @@
 #include <gst/webrtc/webrtc.h>
 
 #include "loop.h"
+#include "media-hooks.h"
 #include "message.h"
 #include "publisher-track.h"
 
@@ -26,6 +27,7 @@ struct SessionConfig {
   unsigned ping_ms = 0; // 0: no pings
   // The picture in other codecs, offered behind the first: the answer chooses.
   std::vector<std::shared_ptr<Track>> alternatives;
+  SharedMediaHooks media_hooks = std::make_shared<Watched<MediaHooks>>();
 };
 
 class PublisherSession : public std::enable_shared_from_this<PublisherSession> {

@@ -260,10 +260,11 @@ void Track::set_muted(bool muted) {
 }
 
 CapsPtr Track::raw_caps() const {
-  return CapsPtr(gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, "I420",
-                                     "width", G_TYPE_INT, config_.width, "height",
-                                     G_TYPE_INT, config_.height, "framerate",
-                                     GST_TYPE_FRACTION, config_.fps, 1, nullptr));
+  const std::string more = config_.raw_fields.empty() ? "" : "," + config_.raw_fields;
+  return CapsPtr(gst_caps_from_string(
+      ("video/x-raw,format=I420,width=" + number(config_.width) + ",height=" +
+       number(config_.height) + ",framerate=" + number(config_.fps) + "/1" + more)
+          .c_str()));
 }
 
 GstPadProbeReturn Track::stamp(GstPadProbeInfo *info) {

@@ -26,6 +26,7 @@ struct TrackConfig {
   unsigned kbps = 2000;
   unsigned slices = 1;           // H.264: slices per frame
   std::string pattern = "smpte"; // of videotestsrc
+  std::string raw_fields;        // more of the caps that are encoded: "colorimetry=..."
 };
 
 // "vp8", "vp9", "h264" or "x264", "openh264"; false for anything else.

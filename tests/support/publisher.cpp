@@ -202,7 +202,11 @@ void Publisher::send(const std::string &text) {
 }
 
 void Publisher::set_hooks(PublisherHooks hooks) {
-  call(loop_, [this, &hooks] { hooks_ = std::move(hooks); });
+  call(loop_, [this, &hooks] {
+    media_hooks_->update(
+        [&](MediaHooks &media) { media = std::exchange(hooks.media, {}); });
+    hooks_ = std::move(hooks);
+  });
 }
 
 unsigned Publisher::frames() const {
@@ -292,8 +296,8 @@ void Publisher::request(const std::string &peer) {
 void Publisher::begin(const std::string &peer, std::optional<std::string> session) {
   if (peers_.count(peer))
     end(peer, "replaced");
-  SessionConfig config{epoch_, config_.stun_server, config_.local_addresses,
-                       config_.ping_ms, alternatives_};
+  SessionConfig config{epoch_,           config_.stun_server, config_.local_addresses,
+                       config_.ping_ms, alternatives_, media_hooks_};
   if (config.local_addresses.empty())
     config.local_addresses = local_addresses(config_.server);
   PublisherSession::Callbacks callbacks;

@@ -47,6 +47,7 @@ struct PublisherHooks {
   std::function<bool(Candidate &candidate)> candidate; // false: not sent
   std::function<bool(std::string &text)> message;      // socket and channel; the same
   std::function<void(const std::string &sdp)> answer;  // as it came
+  MediaHooks media;                                    // of video, in every session
 };
 
 class Publisher {
@@ -161,6 +162,7 @@ private:
   TrackConfig video_config_;
   GstClockTime epoch_ = 0;
   PublisherHooks hooks_;
+  const SharedMediaHooks media_hooks_ = std::make_shared<Watched<MediaHooks>>();
   TrackPtr video_, audio_, screen_;
   std::vector<TrackPtr> alternatives_;
   bool media_pending_ = false; // a track has not said what it sends

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Decoders that behave as hardware does on a bad day, registered as element factories of
+// this process. They stand in for V4L2, which needs a device: each is a bin around a
+// software decoder, so what they do deliver are the true pictures. Thread: any.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include <gst/gst.h>
+
+namespace vdn {
+
+struct StandIn {
+  enum class Fault {
+    kNone,
+    kError,  // an error message and a flow error
+    kRefuse, // not-negotiated, without a word
+    kStall,  // takes data, delivers nothing
+    kBlock,  // does not return until the element stops
+  };
+  std::string name; // of the factory
+  std::string decoder = "vp8dec";
+  std::string caps = "video/x-vp8"; // of the sink pad's template
+  std::string insists_on;           // caps; others are refused, as a driver's list does
+  guint rank = GST_RANK_PRIMARY + 10;
+  bool starts = true;             // reaches READY
+  unsigned start_ms = 0;          // that READY takes
+  bool own_thread = false;        // decodes on one of its own
+  unsigned withheld = 0;          // pictures that never come out, at the start
+  Fault fault = Fault::kNone;     // after `good` pictures of an instance
+  Fault on_resize = Fault::kNone; // from the second size on
+  unsigned good = 0;
+  unsigned faulty = G_MAXUINT; // instances with faults, the first ones
+};
+
+struct StandInCounts {
+  std::atomic<unsigned> made{0};    // instances
+  std::atomic<unsigned> started{0}; // that reached READY
+  std::atomic<unsigned> taken{0};   // pictures given to any of them
+};
+
+// A second one of the same name replaces the first.
+std::shared_ptr<StandInCounts> register_stand_in(const StandIn &what);
+
+} // namespace vdn
