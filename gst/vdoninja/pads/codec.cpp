@@ -8,29 +8,56 @@ namespace vdn {
 namespace {
 
 constexpr auto kVideo = MediaKind::kVideo;
-constexpr guint64 kKeyUnitInterval = 500 * GST_MSECOND;
+constexpr const char *kKeyUnitInterval = "500000000"; // ns
 
 ObjPtr<GstElementFactory> find_factory(const char *name) {
   return ObjPtr<GstElementFactory>::adopt(gst_element_factory_find(name));
 }
 
-void set_if_present(GstElement *element, const char *property, const char *value) {
-  if (g_object_class_find_property(G_OBJECT_GET_CLASS(element), property))
+// Sets what the element has and the user's bin description has not changed.
+void propose(GstElement *element, const char *property, const char *value) {
+  GParamSpec *spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
+  if (!spec)
+    return;
+  GValue now = G_VALUE_INIT;
+  g_object_get_property(G_OBJECT(element), property,
+                        g_value_init(&now, G_PARAM_SPEC_VALUE_TYPE(spec)));
+  if (g_param_value_defaults(spec, &now))
     gst_util_set_object_arg(G_OBJECT(element), property, value);
+  g_value_unset(&now);
 }
 
 // For live pictures: never a frame of delay, never an error for a bad packet, and a
 // request for a keyframe where the picture is broken.
 void configure(GstElement *decoder, bool conceal_errors) {
-  set_if_present(decoder, "thread-type", "slice");
-  set_if_present(decoder, "max-errors", "-1");
-  set_if_present(decoder, "output-corrupt", conceal_errors ? "true" : "false");
-  set_if_present(decoder, "automatic-request-sync-points", "true");
-  set_if_present(decoder, "use-inband-fec", "true");
-  set_if_present(decoder, "plc", "true");
-  if (g_object_class_find_property(G_OBJECT_GET_CLASS(decoder),
-                                   "min-force-key-unit-interval"))
-    g_object_set(decoder, "min-force-key-unit-interval", kKeyUnitInterval, nullptr);
+  propose(decoder, "thread-type", "slice");
+  propose(decoder, "max-errors", "-1");
+  propose(decoder, "output-corrupt", conceal_errors ? "true" : "false");
+  propose(decoder, "automatic-request-sync-points", "true");
+  // By default what comes between loss and keyframe is discarded.
+  if (conceal_errors)
+    propose(decoder, "automatic-request-sync-point-flags", "0");
+  propose(decoder, "min-force-key-unit-interval", kKeyUnitInterval);
+  propose(decoder, "use-inband-fec", "true");
+  propose(decoder, "plc", "true");
+  if (!GST_IS_BIN(decoder))
+    return;
+  GstIterator *children = gst_bin_iterate_elements(GST_BIN(decoder));
+  gst_iterator_foreach(
+      children,
+      [](const GValue *child, gpointer conceal) {
+        configure(GST_ELEMENT(g_value_get_object(child)), conceal != nullptr);
+      },
+      GINT_TO_POINTER(conceal_errors));
+  gst_iterator_free(children);
+}
+
+// A factory name or a bin description.
+ObjPtr<GstElement> make_wanted(const std::string &wanted, GError **error) {
+  if (find_factory(wanted.c_str()))
+    return ObjPtr<GstElement>::adopt(gst_element_factory_make(wanted.c_str(), nullptr));
+  return ObjPtr<GstElement>::adopt(gst_parse_bin_from_description_full(
+      wanted.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, error));
 }
 
 bool starts(GstElement *decoder) {
@@ -117,14 +144,8 @@ ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
       setup(decoder.get());
     return starts(decoder.get()) ? decoder : ObjPtr<GstElement>();
   };
-  if (!wanted.empty()) {
-    ObjPtr<GstElement> decoder;
-    if (find_factory(wanted.c_str()))
-      decoder =
-          ObjPtr<GstElement>::adopt(gst_element_factory_make(wanted.c_str(), nullptr));
-    else
-      decoder = ObjPtr<GstElement>::adopt(gst_parse_bin_from_description_full(
-          wanted.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, error));
+  if (!wanted.empty() && failed.empty()) {
+    auto decoder = make_wanted(wanted, error);
     if (!decoder)
       return nullptr;
     if (auto started = attempt(decoder))
@@ -133,7 +154,10 @@ ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
                 "video-decoder=\"%s\" does not start", wanted.c_str());
     return nullptr;
   }
-  for (const auto &factory : decoders_for(codec)) {
+  std::vector<ObjPtr<GstElementFactory>> candidates;
+  if (wanted.empty())
+    candidates = decoders_for(codec);
+  for (const auto &factory : candidates) {
     if (std::find(failed.begin(), failed.end(), GST_OBJECT_NAME(factory.get())) !=
         failed.end())
       continue;

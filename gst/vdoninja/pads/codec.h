@@ -35,7 +35,8 @@ std::vector<ObjPtr<GstElementFactory>> decoders_for(const Codec &codec);
 bool can_deliver(const Codec &codec, Form form, std::string *missing);
 
 // The first decoder that reaches READY: `wanted` (a factory name or a bin description)
-// alone if set, otherwise by rank, without those named in `failed`. `setup` sees each
+// alone if set, and only as long as `failed` is empty; otherwise by rank, without those
+// named in `failed`. `setup` sees each
 // candidate before it starts. NULL and `error` when none does.
 ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
                                 const std::vector<std::string> &failed,
