@@ -9,14 +9,13 @@ namespace {
 
 struct Guard {
   std::function<void(GstFlowReturn)> broken;
-  Counter received, received_bytes;
+  std::shared_ptr<Progress> progress;
   std::unique_ptr<H264Picture> picture; // H.264 that is depayloaded here
   std::atomic<bool> broke{false};
 
-  GstFlowReturn check(GstFlowReturn flow) {
+  void check(GstFlowReturn flow) {
     if (flow != GST_FLOW_OK && flow != GST_FLOW_FLUSHING && !broke.exchange(true))
       broken(flow);
-    return GST_FLOW_OK;
   }
 };
 
@@ -26,16 +25,17 @@ Guard *guard_of(GstPad *pad) {
 
 GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   Guard *guard = guard_of(pad);
-  guard->received->fetch_add(1, std::memory_order_relaxed);
-  guard->received_bytes->fetch_add(gst_buffer_get_size(buffer),
-                                   std::memory_order_relaxed);
+  guard->progress->received++;
+  guard->progress->received_bytes += gst_buffer_get_size(buffer);
   if (guard->broke) {
     gst_buffer_unref(buffer);
-    return GST_FLOW_OK;
+  } else {
+    if (guard->picture)
+      buffer = guard->picture->pass(buffer);
+    guard->check(gst_proxy_pad_chain_default(pad, parent, buffer));
   }
-  if (guard->picture)
-    buffer = guard->picture->pass(buffer);
-  return guard->check(gst_proxy_pad_chain_default(pad, parent, buffer));
+  guard->progress->passed++;
+  return GST_FLOW_OK;
 }
 
 GstFlowReturn chain_list(GstPad *pad, GstObject *parent, GstBufferList *list) {
@@ -53,9 +53,8 @@ gboolean event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return TRUE;
 }
 
-void add_guard(GstPad *sink, BranchRequest &request, const Branch &branch) {
-  auto *guard =
-      new Guard{std::move(request.broken), branch.received, branch.received_bytes};
+void add_guard(GstPad *sink, BranchRequest &request, std::shared_ptr<Progress> progress) {
+  auto *guard = new Guard{std::move(request.broken), std::move(progress)};
   if (request.form != Form::kRtp && !g_strcmp0(request.codec->encoding, "H264"))
     guard->picture = std::make_unique<H264Picture>();
   gst_pad_set_chain_function_full(
@@ -81,21 +80,25 @@ void simplify_caps(GstPad *decoder_sink, GstPadProbeInfo *info) {
   info->data = gst_event_new_caps(simple.get());
 }
 
-void watch_decoder(GstElement *decoder, Counter count) {
+void watch_decoder(GstElement *decoder, std::shared_ptr<Progress> progress) {
+  using Shared = std::shared_ptr<Progress>;
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, "sink"));
   gst_pad_add_probe(
       sink.get(),
       static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
                                    GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
       [](GstPad *pad, GstPadProbeInfo *info, gpointer data) {
-        if (info->type & GST_PAD_PROBE_TYPE_BUFFER)
-          (*static_cast<Counter *>(data))->fetch_add(1, std::memory_order_relaxed);
-        else if (GST_EVENT_TYPE(gst_pad_probe_info_get_event(info)) == GST_EVENT_CAPS)
+        auto &seen = **static_cast<Shared *>(data);
+        if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
+          seen.decoding++;
+        } else if (GST_EVENT_TYPE(gst_pad_probe_info_get_event(info)) == GST_EVENT_CAPS) {
+          seen.formats++;
           simplify_caps(pad, info);
+        }
         return GST_PAD_PROBE_OK;
       },
-      new Counter(std::move(count)),
-      [](gpointer data) { delete static_cast<Counter *>(data); });
+      new Shared(std::move(progress)),
+      [](gpointer data) { delete static_cast<Shared *>(data); });
 }
 
 void set_true_if_present(GstElement *element, const char *property) {
@@ -171,15 +174,16 @@ Branch make_branch(BranchRequest request, GError **error) {
       g_set_error(error, GST_CORE_ERROR, GST_CORE_ERROR_NEGOTIATION,
                   "%s does not link to %s", GST_ELEMENT_NAME(elements[i - 1].get()),
                   GST_ELEMENT_NAME(elements[i].get()));
+      gst_element_set_state(bin.get(), GST_STATE_NULL); // the decoder is in READY
       return Branch();
     }
   }
   expose(bin.get(), elements.front().get(), "sink");
   expose(bin.get(), elements.back().get(), "src");
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
-  add_guard(sink.get(), request, branch);
+  add_guard(sink.get(), request, branch.progress);
   if (request.form == Form::kRaw)
-    watch_decoder(elements.back().get(), branch.decoding);
+    watch_decoder(elements.back().get(), branch.progress);
   branch.bin = bin;
   return branch;
 }

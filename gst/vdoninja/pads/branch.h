@@ -27,16 +27,16 @@ struct BranchRequest {
   std::function<void(GstFlowReturn)> broken;
 };
 
-using Counter = std::shared_ptr<std::atomic<guint64>>;
+// Buffers that went in, those of them that are through, what the decoder was given, and
+// how many formats it was told. Streaming thread writes, any reads.
+struct Progress {
+  std::atomic<guint64> received{0}, received_bytes{0}, passed{0}, decoding{0}, formats{0};
+};
 
 struct Branch {
   ObjPtr<GstElement> bin; // pads "sink" and "src"
   std::string decoder;    // factory name, empty when nothing is decoded
-  // Buffers that went in, and that the decoder was given. Relaxed: only their growth
-  // counts.
-  Counter received = std::make_shared<std::atomic<guint64>>(0);
-  Counter received_bytes = std::make_shared<std::atomic<guint64>>(0);
-  Counter decoding = std::make_shared<std::atomic<guint64>>(0);
+  std::shared_ptr<Progress> progress = std::make_shared<Progress>();
 };
 
 // Thread: any. `bin` is NULL and `error` set when it cannot be built.

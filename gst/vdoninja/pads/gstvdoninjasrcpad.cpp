@@ -18,6 +18,7 @@ struct Impl {
   // Unlinked since the source came: what it has was meant for somebody else.
   std::atomic<bool> stale{false};
   std::atomic<guint64> buffers{0};
+  std::atomic<bool> pushing{false};
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
   std::atomic<GstClockTime> latency{0};
   vdn::ObjPtr<GstStream> stream;
@@ -121,7 +122,9 @@ static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffe
     return GST_FLOW_OK;
   }
   push_news(GST_PAD(parent), impl);
+  impl->pushing = true;
   GstFlowReturn flow = gst_proxy_pad_chain_default(internal, parent, mark(impl, buffer));
+  impl->pushing = false;
   return note_flow(GST_PAD(parent), impl, flow, 1);
 }
 
@@ -144,7 +147,9 @@ static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
     impl->discont = false;
   }
   push_news(GST_PAD(parent), impl);
+  impl->pushing = true;
   GstFlowReturn flow = gst_proxy_pad_chain_list_default(internal, parent, list);
+  impl->pushing = false;
   return note_flow(GST_PAD(parent), impl, flow, size);
 }
 
@@ -291,6 +296,10 @@ void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime laten
 
 guint64 gst_vdoninja_src_pad_get_buffers(GstVdoNinjaSrcPad *pad) {
   return pad->impl->buffers;
+}
+
+gboolean gst_vdoninja_src_pad_is_pushing(GstVdoNinjaSrcPad *pad) {
+  return pad->impl->pushing;
 }
 
 GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad) {

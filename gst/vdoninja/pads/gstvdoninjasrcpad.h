@@ -27,7 +27,9 @@ void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate);
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
 // Buffers that went downstream since the pad exists.
 guint64 gst_vdoninja_src_pad_get_buffers(GstVdoNinjaSrcPad *pad);
-// What downstream answered to the newest buffer of this source.
+// Whether a buffer is downstream at this moment, and what downstream answered to the
+// newest buffer of this source.
+gboolean gst_vdoninja_src_pad_is_pushing(GstVdoNinjaSrcPad *pad);
 GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad);
 // Sends EOS downstream and refuses data from now on. Waits for a buffer that is on its
 // way.

@@ -21,6 +21,11 @@ struct Outputs::Output {
     if (source.pad && !drop_probe)
       drop_probe = discard_media(source.pad.get(), std::exchange(source.block, 0));
   }
+  void forget_failures() {
+    given_up = told_all_failed = false;
+    failed_decoders.clear();
+    relapses = 0;
+  }
   // The branch is linked: neither block nor drop any longer.
   void let_flow() {
     for (gulong probe : {std::exchange(drop_probe, 0), std::exchange(source.block, 0)})
@@ -57,11 +62,15 @@ struct Outputs::Output {
   Form form = Form::kRaw;
   std::vector<std::string> wanted; // encodings that downstream takes, empty: any
   CapsPtr peer_caps;               // what downstream answered, NULL while unlinked
+  // Decoders that made way for the next, how often in a row the one in use was made anew,
+  // and whether a warning told that all of them failed.
   std::vector<std::string> failed_decoders;
+  unsigned relapses = 0;
+  bool told_all_failed = false;
   bool given_up = false; // downstream refused; try again when it is linked anew
   // What the watch saw last, and for how long data came in without a picture.
   guint64 delivered = 0, received = 0, decoding = 0;
-  unsigned stalled_ms = 0;
+  unsigned stalled_ms = 0, working_ms = 0;
   unsigned next_request_ms = 0;
   bool produced = false; // by this branch
   Timer watch_timer;

@@ -19,6 +19,10 @@ constexpr unsigned kWatchMs = 500;
 constexpr unsigned kLongestRequestGapMs = 2000;
 constexpr unsigned kDecoderStalledMs = 3000;
 constexpr unsigned kBitrateMs = 2000;
+// A decoder is made anew so often before it makes way, unless it worked well in between.
+constexpr unsigned kRelapsesForgiven = 2;
+constexpr unsigned kProvenMs = 60000;
+constexpr unsigned kStartOverMs = 2000;
 
 } // namespace
 
@@ -100,6 +104,7 @@ void Outputs::watch_links(Output &output) {
           link.outputs->loop_.post([link] {
             for (auto &known : link.outputs->outputs_)
               if (known->id == link.id) {
+                known->forget_failures(); // of another peer, perhaps
                 (link.outputs->*link.job)(*known);
                 break;
               }
@@ -205,8 +210,6 @@ void Outputs::refresh(Output &output) {
 // By now somebody else may be linked, who takes another form.
 void Outputs::unlinked(Output &output) {
   drop_branch(output);
-  output.given_up = false;
-  output.failed_decoders.clear();
   refresh(output);
 }
 
@@ -236,6 +239,10 @@ void Outputs::connect_source(Output &output) {
   if (request.codec)
     output.branch = make_branch(request, &raw);
   ErrorPtr error(raw);
+  if (!output.branch.bin && !output.failed_decoders.empty()) {
+    start_over(output);
+    return;
+  }
   if (!output.branch.bin) {
     output.given_up = true;
     if (error)
@@ -258,7 +265,7 @@ void Outputs::connect_source(Output &output) {
   gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
   output.delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
   output.received = output.decoding = 0;
-  output.stalled_ms = 0;
+  output.stalled_ms = output.working_ms = 0;
   output.next_request_ms = kWatchMs;
   output.produced = false;
   output.measured_bytes = output.bitrate = 0;
@@ -272,7 +279,7 @@ void Outputs::connect_source(Output &output) {
 
 // Told when it is another by a quarter: tags are news, not a meter.
 void Outputs::measure_bitrate(Output &output) {
-  guint64 bytes = *output.branch.received_bytes;
+  guint64 bytes = output.branch.progress->received_bytes;
   auto bitrate = static_cast<guint>(
       (bytes - std::exchange(output.measured_bytes, bytes)) * 8 * 1000 / kBitrateMs);
   guint change = std::max(bitrate, output.bitrate) - std::min(bitrate, output.bitrate);
@@ -287,21 +294,28 @@ void Outputs::measure_bitrate(Output &output) {
 // be lost, and gives a decoder up that takes data and delivers nothing.
 void Outputs::watch(Output &output) {
   guint64 delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
-  bool came =
-      *output.branch.received > std::exchange(output.received, *output.branch.received);
-  bool decoding =
-      *output.branch.decoding > std::exchange(output.decoding, *output.branch.decoding);
+  const Progress &progress = *output.branch.progress;
+  // A buffer that does not come through, and is not held up downstream, is stuck here.
+  bool pushing = gst_vdoninja_src_pad_is_pushing(output.src_pad());
+  bool stuck = !pushing && progress.received != progress.passed;
+  bool came = stuck || progress.received !=
+                           std::exchange(output.received, progress.received.load());
+  bool decoding = stuck || progress.decoding !=
+                               std::exchange(output.decoding, progress.decoding.load());
   if (delivered != std::exchange(output.delivered, delivered)) {
     output.produced = true;
     output.stalled_ms = 0;
     output.next_request_ms = kWatchMs;
-  } else if (came) {
+    output.working_ms += kWatchMs;
+    if (output.working_ms >= kProvenMs)
+      output.relapses = 0;
+  } else if (came && !pushing) {
     output.stalled_ms += kWatchMs;
     if (output.stalled_ms >= output.next_request_ms) {
       request_keyframe(output.source.pad.get());
       output.next_request_ms += std::min(output.next_request_ms, kLongestRequestGapMs);
     }
-    if (decoding && output.stalled_ms >= kDecoderStalledMs) {
+    if (decoding && output.stalled_ms >= kDecoderStalledMs && output.form == Form::kRaw) {
       GST_WARNING_OBJECT(output.pad.get(), "%s delivers nothing for %u ms",
                          output.branch.decoder.c_str(), output.stalled_ms);
       retry_decoder(output);
@@ -311,16 +325,35 @@ void Outputs::watch(Output &output) {
   output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
 }
 
-// A decoder that worked is made anew, since some cannot follow a change of resolution;
-// one that never delivered makes way for the next, as long as there is one.
+// A decoder that worked is made anew: some cannot follow a change of resolution. One that
+// never delivered, or fails again and again, makes way for the next.
 void Outputs::retry_decoder(Output &output) {
   std::string decoder = output.branch.decoder;
   bool produced = output.produced ||
                   gst_vdoninja_src_pad_get_buffers(output.src_pad()) != output.delivered;
+  bool resized = output.branch.progress->formats > 1;
   drop_branch(output);
-  if (!produced && config_.video_decoder.empty())
+  if (!produced || (!resized && ++output.relapses > kRelapsesForgiven)) {
+    output.relapses = 0;
     output.failed_decoders.push_back(decoder);
+  }
   refresh(output);
+}
+
+// Every decoder failed; it may well be the stream. At leisure, since each attempt costs
+// the publisher a keyframe.
+void Outputs::start_over(Output &output) {
+  std::string names;
+  for (const auto &name : output.failed_decoders)
+    names += (names.empty() ? "" : ", ") + name;
+  if (!std::exchange(output.told_all_failed, true))
+    report(GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE,
+           std::string("no decoder copes with the stream of ") +
+               GST_PAD_NAME(output.pad.get()) + ", tried " + names +
+               "; they are tried again",
+           false);
+  output.failed_decoders.clear();
+  output.watch_timer.start(kStartOverMs, [this, &output] { refresh(output); });
 }
 
 void Outputs::drop_branch(Output &output) {
@@ -345,8 +378,7 @@ void Outputs::disconnect_source(Output &output) {
   output.discard();
   output.source = RtpSource();
   output.drop_probe = 0;
-  output.given_up = false;
-  output.failed_decoders.clear();
+  output.forget_failures();
 }
 
 void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow) {
@@ -427,7 +459,7 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
         G_TYPE_STRING, output->source.encoding.c_str(), "decoder", G_TYPE_STRING,
         branch.decoder.c_str(), "linked", G_TYPE_BOOLEAN,
         gst_pad_is_linked(output->pad.get()), "packets", G_TYPE_UINT64,
-        static_cast<guint64>(*branch.received), "buffers", G_TYPE_UINT64,
+        branch.progress->received.load(), "buffers", G_TYPE_UINT64,
         gst_vdoninja_src_pad_get_buffers(output->src_pad()), nullptr)));
   }
   pads.put(to, "pads");

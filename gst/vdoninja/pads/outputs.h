@@ -105,6 +105,7 @@ private:
   void watch(Output &output);
   void measure_bitrate(Output &output);
   void retry_decoder(Output &output);
+  void start_over(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);
   void report_no_codec(const MediaLine &line, Output &output);
   void report_refused(Output &output, GstFlowReturn flow, const CapsPtr &given,
