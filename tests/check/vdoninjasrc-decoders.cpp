@@ -225,20 +225,18 @@ GST_START_TEST(test_decoders_one_that_stalls_from_the_start_makes_way) {
 GST_END_TEST
 
 GST_START_TEST(test_decoders_one_that_stalls_later_is_made_anew) {
-  for (bool own_thread : {false, true}) {
-    for (Fault fault : {Fault::kStall, Fault::kBlock}) {
-      StandIn bad = vp8_stand_in("bad" + std::to_string(int(fault) * 2 + own_thread));
-      bad.fault = fault;
-      bad.own_thread = own_thread;
-      bad.good = 20;
-      bad.faulty = 1;
-      const auto counts = register_stand_in(bad);
-      Show show;
-      show.player.expect_buffers("sink", 30);
-      assert_delivers(show.player, bad.name.c_str());
-      fail_unless_equals_int(counts->made, 2);
-      set_rank(bad.name.c_str(), GST_RANK_NONE);
-    }
+  for (Fault fault : {Fault::kStall, Fault::kBlock}) {
+    StandIn bad = vp8_stand_in("bad" + std::to_string(int(fault)));
+    bad.fault = fault;
+    bad.own_thread = fault == Fault::kBlock; // its queue takes more, and then no more
+    bad.good = 20;
+    bad.faulty = 1;
+    const auto counts = register_stand_in(bad);
+    Show show;
+    show.player.expect_buffers("sink", 30);
+    assert_delivers(show.player, bad.name.c_str());
+    fail_unless_equals_int(counts->made, 2);
+    set_rank(bad.name.c_str(), GST_RANK_NONE);
   }
 }
 GST_END_TEST
