@@ -164,7 +164,7 @@ std::vector<const Format *> Outputs::negotiate(const WantedStream &wanted,
     gst_vdoninja_src_pad_describe(output->src_pad(), output->shown_id().c_str(),
                                   label.c_str(), line.mid.c_str(),
                                   format ? format->encoding.c_str() : nullptr);
-    if (!format)
+    if (!format && line.active)
       report_no_codec(line, *output);
   }
   if (added) {
