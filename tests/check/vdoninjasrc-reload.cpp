@@ -81,14 +81,6 @@ struct Reloaded {
   uint32_t returned = 0; // a stamp's clock
 };
 
-// The least of several moments: old sessions end on threads of their own.
-void lower(Footprint *least, const Footprint &now) {
-  least->threads = std::min(least->threads, now.threads);
-  least->files = std::min(least->files, now.files);
-  least->sockets = std::min(least->sockets, now.sockets);
-  least->resident_kb = std::min(least->resident_kb, now.resident_kb);
-}
-
 void print(const char *when, const Footprint &footprint) {
   g_print("%s: %u threads, %u files, %u sockets, %u kB\n", when, footprint.threads,
           footprint.files, footprint.sockets, footprint.resident_kb);
@@ -117,11 +109,11 @@ GST_START_TEST(test_reload_two_hundred_times_leaves_nothing_behind) {
     if (i == kWarmUp)
       early = Footprint();
     if (i > kWarmUp && i <= 2 * kWarmUp)
-      lower(&early, Footprint());
+      early.lower(Footprint()); // old sessions end on threads of their own
     if (i == kReloads - kWarmUp)
       late = Footprint();
     if (i > kReloads - kWarmUp)
-      lower(&late, Footprint());
+      late.lower(Footprint());
     if (g_getenv("RELOAD_TRACE"))
       print("now", Footprint());
   }

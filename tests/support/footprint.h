@@ -2,6 +2,7 @@
 // What this process holds, to be compared with what it held before. Thread: any.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -40,6 +41,22 @@ struct Footprint {
         resident_kb = pages * (sysconf(_SC_PAGESIZE) / 1024);
       fclose(file);
     }
+  }
+
+  // The least and the most of several moments.
+  void lower(const Footprint &other) {
+    combine(other, [](unsigned a, unsigned b) { return std::min(a, b); });
+  }
+  void raise(const Footprint &other) {
+    combine(other, [](unsigned a, unsigned b) { return std::max(a, b); });
+  }
+
+private:
+  template <typename Choose> void combine(const Footprint &other, Choose choose) {
+    threads = choose(threads, other.threads);
+    files = choose(files, other.files);
+    sockets = choose(sockets, other.sockets);
+    resident_kb = choose(resident_kb, other.resident_kb);
   }
 };
 
