@@ -20,8 +20,9 @@ constexpr unsigned kPartingMs = 250;
 constexpr unsigned kUnansweredMs = 15000;
 constexpr unsigned kConnectTimeoutMs = 20000;
 // Connecting anew after a loss: libnice soon stops trying, and takes long to say so; a
-// fresh session tries at once. But not for ever.
-constexpr unsigned kReconnectTimeoutMs = 4000;
+// fresh session tries at once. Not sooner than this: publishers ignore for 3 s whoever
+// asks while connecting. And not for ever.
+constexpr unsigned kReconnectTimeoutMs = 3500;
 constexpr gint64 kEagerUs = 120 * G_USEC_PER_SEC;
 constexpr unsigned kGraceMs = 5000;
 constexpr unsigned kLingerMs = 200;
