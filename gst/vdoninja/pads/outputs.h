@@ -98,6 +98,7 @@ private:
   std::vector<std::string> acceptable(Output &output);
   void probe_peer(Output &output);
   void refresh(Output &output);
+  BranchRequest make_request(const Output &output, unsigned branch_id);
   void connect_source(Output &output);
   void disconnect_source(Output &output);
   void drop_branch(Output &output);

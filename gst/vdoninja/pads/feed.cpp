@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The half of outputs.h that feeds a pad: the branch behind it is made when somebody
+// takes what it gives, watched, and made anew when it fails.
+#include <algorithm>
+#include <utility>
+
+#include "output.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_pads_debug);
+#define GST_CAT_DEFAULT vdoninja_pads_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr unsigned kWatchMs = 500;
+constexpr unsigned kLongestRequestGapMs = 2000;
+constexpr unsigned kDecoderStalledMs = 3000;
+constexpr unsigned kBitrateMs = 2000;
+// A decoder is made anew so often before it makes way, unless it worked well in between.
+constexpr unsigned kRelapsesForgiven = 2;
+constexpr unsigned kProvenMs = 60000;
+constexpr unsigned kStartOverMs = 2000;
+
+} // namespace
+
+// Brings what is behind a pad in line with whether somebody takes it.
+void Outputs::refresh(Output &output) {
+  if (!output.source.pad)
+    return;
+  if (gst_pad_is_linked(output.pad.get()) && !output.branch.bin && !output.given_up)
+    connect_source(output);
+  if (!output.branch.bin)
+    output.discard();
+}
+
+// By now somebody else may be linked, who takes another form.
+void Outputs::unlinked(Output &output) {
+  drop_branch(output);
+  refresh(output);
+}
+
+BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
+  BranchRequest request;
+  request.codec = find_codec(output.source.encoding);
+  request.form = output.form;
+  if (output.kind == MediaKind::kVideo)
+    request.decoder = config_.video_decoder;
+  request.failed_decoders = output.failed_decoders;
+  request.conceal_errors = config_.conceal_errors;
+  request.decoder_setup = callbacks_.decoder_setup;
+  request.broken = [this, loop = loop_.shared_from_this(), output_id = output.id,
+                    branch_id](GstFlowReturn flow) {
+    loop->post([this, output_id, branch_id, flow] {
+      branch_broken(output_id, branch_id, flow);
+    });
+  };
+  return request;
+}
+
+void Outputs::connect_source(Output &output) {
+  probe_peer(output);
+  if (!output.takes(output.source.encoding)) {
+    output.given_up = true; // of this source
+    callbacks_.renegotiate(output.stream_id);
+    return;
+  }
+  unsigned branch_id = next_id_++;
+  BranchRequest request = make_request(output, branch_id);
+  GError *raw = nullptr;
+  if (request.codec)
+    output.branch = make_branch(request, &raw);
+  ErrorPtr error(raw);
+  if (!output.branch.bin && !output.failed_decoders.empty()) {
+    start_over(output);
+    return;
+  }
+  if (!output.branch.bin) {
+    output.given_up = true;
+    if (error)
+      callbacks_.problem(error.get(), true);
+    return;
+  }
+  output.branch_id = branch_id;
+  GstElement *bin = output.branch.bin.get();
+  GST_INFO_OBJECT(output.pad.get(), "delivering %s, decoder %s",
+                  output.source.encoding.c_str(),
+                  output.branch.decoder.empty() ? "none" : output.branch.decoder.c_str());
+  gst_bin_add(GST_BIN(element_), bin);
+  auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "src"));
+  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
+  gst_vdoninja_src_pad_set_source(output.src_pad(), src.get());
+  gst_element_sync_state_with_parent(bin);
+  gst_pad_link_full(output.source.pad.get(), sink.get(), GST_PAD_LINK_CHECK_NOTHING);
+  bool missed = output.drop_probe != 0;
+  output.let_flow();
+  gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
+  output.delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  output.received = output.decoding = 0;
+  output.stalled_ms = output.working_ms = 0;
+  output.next_request_ms = kWatchMs;
+  output.produced = false;
+  output.measured_bytes = output.bitrate = 0;
+  output.bitrate_timer.start(kBitrateMs, [this, &output] { measure_bitrate(output); });
+  if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
+    return;
+  if (missed)
+    request_keyframe(output.source.pad.get());
+  output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+}
+
+// Told when it is another by a quarter: tags are news, not a meter.
+void Outputs::measure_bitrate(Output &output) {
+  guint64 bytes = output.branch.progress->received_bytes;
+  auto bitrate = static_cast<guint>(
+      (bytes - std::exchange(output.measured_bytes, bytes)) * 8 * 1000 / kBitrateMs);
+  guint change = std::max(bitrate, output.bitrate) - std::min(bitrate, output.bitrate);
+  if (bitrate && change > output.bitrate / 4) {
+    output.bitrate = bitrate;
+    gst_vdoninja_src_pad_set_bitrate(output.src_pad(), bitrate);
+  }
+  output.bitrate_timer.start(kBitrateMs, [this, &output] { measure_bitrate(output); });
+}
+
+// Data comes in and no picture out: asks for a keyframe, again and again since a PLI may
+// be lost, and gives a decoder up that takes data and delivers nothing.
+void Outputs::watch(Output &output) {
+  guint64 delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  const Progress &progress = *output.branch.progress;
+  // A buffer that does not come through, and is not held up downstream, is stuck here.
+  bool pushing = gst_vdoninja_src_pad_is_pushing(output.src_pad());
+  bool stuck = !pushing && progress.received != progress.passed;
+  bool came = stuck || progress.received !=
+                           std::exchange(output.received, progress.received.load());
+  bool decoding = stuck || progress.decoding !=
+                               std::exchange(output.decoding, progress.decoding.load());
+  if (delivered != std::exchange(output.delivered, delivered)) {
+    output.produced = true;
+    output.stalled_ms = 0;
+    output.next_request_ms = kWatchMs;
+    output.working_ms += kWatchMs;
+    if (output.working_ms >= kProvenMs)
+      output.relapses = 0;
+  } else if (came && !pushing) {
+    output.stalled_ms += kWatchMs;
+    if (output.stalled_ms >= output.next_request_ms) {
+      request_keyframe(output.source.pad.get());
+      output.next_request_ms += std::min(output.next_request_ms, kLongestRequestGapMs);
+    }
+    if (decoding && output.stalled_ms >= kDecoderStalledMs && output.form == Form::kRaw) {
+      GST_WARNING_OBJECT(output.pad.get(), "%s delivers nothing for %u ms",
+                         output.branch.decoder.c_str(), output.stalled_ms);
+      retry_decoder(output);
+      return;
+    }
+  }
+  output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+}
+
+// A decoder that worked is made anew: some cannot follow a change of resolution. One that
+// never delivered, or fails again and again, makes way for the next.
+void Outputs::retry_decoder(Output &output) {
+  std::string decoder = output.branch.decoder;
+  bool produced = output.produced ||
+                  gst_vdoninja_src_pad_get_buffers(output.src_pad()) != output.delivered;
+  bool resized = output.branch.progress->formats > 1;
+  drop_branch(output);
+  if (!produced || (!resized && ++output.relapses > kRelapsesForgiven)) {
+    output.relapses = 0;
+    output.failed_decoders.push_back(decoder);
+  }
+  refresh(output);
+}
+
+// Every decoder failed; it may well be the stream. At leisure, since each attempt costs
+// the publisher a keyframe.
+void Outputs::start_over(Output &output) {
+  std::string names;
+  for (const auto &name : output.failed_decoders)
+    names += (names.empty() ? "" : ", ") + name;
+  if (!std::exchange(output.told_all_failed, true))
+    report(GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE,
+           std::string("no decoder copes with the stream of ") +
+               GST_PAD_NAME(output.pad.get()) + ", tried " + names +
+               "; they are tried again",
+           false);
+  output.failed_decoders.clear();
+  output.watch_timer.start(kStartOverMs, [this, &output] { refresh(output); });
+}
+
+void Outputs::drop_branch(Output &output) {
+  output.watch_timer.stop();
+  output.bitrate_timer.stop();
+  if (!output.branch.bin)
+    return;
+  GstElement *bin = output.branch.bin.get();
+  output.discard();
+  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
+  gst_pad_unlink(output.source.pad.get(), sink.get());
+  gst_vdoninja_src_pad_set_source(output.src_pad(), nullptr);
+  disposer_->dispose(GST_BIN(element_), std::move(output.branch.bin));
+  output.branch = Branch();
+  output.branch_id = 0;
+}
+
+void Outputs::disconnect_source(Output &output) {
+  if (!output.source.pad)
+    return;
+  drop_branch(output);
+  output.discard();
+  output.source = RtpSource();
+  output.drop_probe = 0;
+  output.forget_failures();
+}
+
+void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow) {
+  for (auto &output : outputs_) {
+    if (output->id != output_id || output->branch_id != branch_id)
+      continue;
+    GstFlowReturn downstream = gst_vdoninja_src_pad_get_flow(output->src_pad());
+    GST_INFO_OBJECT(output->pad.get(), "branch stopped: %s, downstream said %s",
+                    gst_flow_get_name(flow), gst_flow_get_name(downstream));
+    CapsPtr given = output->given_caps();
+    CapsPtr taken(gst_pad_peer_query_caps(output->pad.get(), nullptr));
+    bool ours = downstream == GST_FLOW_OK && !output->branch.decoder.empty() &&
+                gst_caps_can_intersect(given.get(), taken.get());
+    if (flow != GST_FLOW_NOT_LINKED && flow != GST_FLOW_EOS && ours) {
+      retry_decoder(*output);
+      return;
+    }
+    drop_branch(*output);
+    output->given_up = flow != GST_FLOW_NOT_LINKED;
+    refresh(*output);
+    if (output->given_up && flow != GST_FLOW_EOS) // EOS: downstream has all it wants
+      report_refused(*output, flow, given, taken);
+    return;
+  }
+}
+
+bool Outputs::element_failed(GstObject *source, const GError *error) {
+  for (auto &output : outputs_) {
+    GstElement *bin = output->branch.bin.get();
+    if (!bin || !gst_object_has_as_ancestor(source, GST_OBJECT(bin)))
+      continue;
+    GST_WARNING_OBJECT(output->pad.get(), "%s failed: %s", GST_OBJECT_NAME(source),
+                       error->message);
+    branch_broken(output->id, output->branch_id, GST_FLOW_ERROR);
+    return true;
+  }
+  return false;
+}
+
+} // namespace vdn
