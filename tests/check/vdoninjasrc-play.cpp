@@ -79,6 +79,48 @@ GST_START_TEST(test_play_h264_with_four_slices) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_play_h265) {
+  if (has_element("x265enc") && has_element("avdec_h265"))
+    assert_plays(small_picture(Codec::kX265), "H265");
+}
+GST_END_TEST
+
+GST_START_TEST(test_play_h265_as_it_came) {
+  if (!has_element("x265enc") || !has_element("avdec_h265"))
+    return;
+  Loopback loopback(small_picture(Codec::kX265));
+  loopback.publish();
+  Player player(loopback.source() + " ! video/x-h265 ! h265parse ! avdec_h265 ! "
+                                    "video/x-raw,format=I420 ! fakesink name=sink");
+  player.play();
+  player.expect_buffers("sink", 10);
+  expect_whole(player);
+}
+GST_END_TEST
+
+// Debian 12 and 13 have none.
+GST_START_TEST(test_play_av1_is_not_asked_for_without_a_depayloader) {
+  if (GstElementFactory *factory = gst_element_factory_find("rtpav1depay")) {
+    gst_object_unref(factory);
+    g_print("skipped: rtpav1depay is installed\n");
+    return;
+  }
+  auto config = small_picture();
+  Loopback loopback(config);
+  PublisherHooks hooks;
+  hooks.offer = [](std::string &sdp) {
+    const size_t line = sdp.find("SAVPF 110");
+    sdp.insert(line + 6, "121 ");
+    sdp.insert(sdp.find("a=rtpmap:110"), "a=rtpmap:121 AV1/90000\r\n");
+  };
+  loopback.publisher->set_hooks(hooks);
+  loopback.publish();
+  Player player(loopback.play("video-codecs=<AV1,VP8>"), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 5);
+}
+GST_END_TEST
+
 GST_START_TEST(test_play_openh264) {
   if (has_element("openh264enc"))
     assert_plays(small_picture(Codec::kOpenH264), "H264");
@@ -317,6 +359,9 @@ static Suite *play_suite() {
   tcase_add_test(tc, test_play_vp9);
   tcase_add_test(tc, test_play_h264_with_one_slice);
   tcase_add_test(tc, test_play_h264_with_four_slices);
+  tcase_add_test(tc, test_play_h265);
+  tcase_add_test(tc, test_play_h265_as_it_came);
+  tcase_add_test(tc, test_play_av1_is_not_asked_for_without_a_depayloader);
   tcase_add_test(tc, test_play_openh264);
   tcase_add_test(tc, test_play_custom_dialect_with_either_routing);
   tcase_add_test(tc, test_play_signaling_auto_takes_other_hosts_for_custom);

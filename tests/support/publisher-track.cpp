@@ -14,7 +14,8 @@ bool parse_codec(std::string_view name, Codec *codec) {
     Codec codec;
   } kCodecs[] = {{"vp8", Codec::kVp8},           {"vp9", Codec::kVp9},
                  {"h264", Codec::kX264},         {"x264", Codec::kX264},
-                 {"openh264", Codec::kOpenH264}, {"opus", Codec::kOpus}};
+                 {"openh264", Codec::kOpenH264}, {"h265", Codec::kX265},
+                 {"opus", Codec::kOpus}};
   for (const auto &known : kCodecs) {
     if (known.name != name)
       continue;
@@ -55,6 +56,11 @@ static std::string encoder_line(const TrackConfig &config) {
            "slice-mode=n-slices num-slices=" +
            slices + " gop-size=" + distance + " bitrate=" + bps +
            " ! video/x-h264,profile=constrained-baseline" + parse;
+  case Codec::kX265:
+    return "x265enc name=encoder tune=zerolatency speed-preset=ultrafast key-int-max=" +
+           distance + " bitrate=" + number(config.kbps) +
+           " option-string=pools=1:frame-threads=1:log-level=none"
+           " ! h265parse ! video/x-h265,stream-format=hvc1,alignment=au";
   case Codec::kOpus:
     return "opusenc name=encoder frame-size=20 bitrate=64000";
   }
@@ -158,6 +164,8 @@ std::string Track::payloader(int payload_type) const {
   case Codec::kX264:
   case Codec::kOpenH264:
     return "rtph264pay config-interval=-1 aggregate-mode=zero-latency" + mtu + feedback;
+  case Codec::kX265:
+    return "rtph265pay config-interval=-1 aggregate-mode=zero-latency" + mtu + feedback;
   case Codec::kOpus:
     return "rtpopuspay" + mtu;
   }
@@ -178,6 +186,9 @@ std::vector<std::pair<std::string, std::string>> Track::sdp_lines() const {
     lines = {{"rtpmap", "H264/90000"},
              {"fmtp", "level-asymmetry-allowed=1;packetization-mode=1;"
                       "profile-level-id=42e01f"}};
+    break;
+  case Codec::kX265:
+    lines = {{"rtpmap", "H265/90000"}};
     break;
   case Codec::kOpus:
     return {{"rtpmap", "OPUS/48000/2"}};
@@ -239,6 +250,7 @@ void Track::set_bitrate(unsigned kbps) {
                  nullptr);
     break;
   case Codec::kX264:
+  case Codec::kX265:
     g_object_set(encoder.get(), "bitrate", kbps, nullptr);
     break;
   case Codec::kOpenH264:

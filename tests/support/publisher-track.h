@@ -16,7 +16,7 @@
 
 namespace vdn {
 
-enum class Codec { kVp8, kVp9, kX264, kOpenH264, kOpus };
+enum class Codec { kVp8, kVp9, kX264, kOpenH264, kX265, kOpus };
 
 struct TrackConfig {
   Codec codec = Codec::kVp8;
@@ -29,7 +29,7 @@ struct TrackConfig {
   std::string raw_fields;        // more of the caps that are encoded: "colorimetry=..."
 };
 
-// "vp8", "vp9", "h264" or "x264", "openh264"; false for anything else.
+// "vp8", "vp9", "h264" or "x264", "openh264", "h265"; false for anything else.
 bool parse_codec(std::string_view name, Codec *codec);
 
 class Track {

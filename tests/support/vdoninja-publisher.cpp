@@ -40,7 +40,7 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
       {"label", 0, 0, text, &into->label, "Name to show", "TEXT"},
       {"stun-server", 0, 0, text, &into->stun, "stun://host:port", "URL"},
       {"codec", 'c', 0, text, &into->codec,
-       "vp8 (default), vp9, h264 (x264), openh264; several: the viewer chooses",
+       "vp8 (default), vp9, h264 (x264), openh264, h265; several: the viewer chooses",
        "NAME,..."},
       {"size", 0, 0, text, &into->size, "Picture size (1280x720)", "WxH"},
       {"fps", 0, 0, number, &into->fps, "Frames a second (30)", "N"},
@@ -93,7 +93,8 @@ bool make_config(const Arguments &from, vdn::PublisherConfig *config, GError **e
   if (dialect != "hosted" && dialect != "custom")
     return refuse(error, "--dialect is hosted or custom");
   if (from.codec && !parse_codecs(from.codec, config))
-    return refuse(error, "--codec is vp8, vp9, h264 or openh264, or several of them");
+    return refuse(error,
+                  "--codec is vp8, vp9, h264, openh264 or h265, or several of them");
   if (sscanf(from.size ? from.size : "1280x720", "%dx%d", &config->video.width,
              &config->video.height) != 2 ||
       config->video.width < 16 || config->video.height < 16)
