@@ -53,7 +53,7 @@ void assert_survived_loss(Lane &lane, double loss) {
           "%u were lost\n",
           loss, lane.seed, stamps.frames, stamps.missing, to_viewer.passed,
           to_viewer.lost);
-  fail_unless(to_viewer.lost > 0 && relayed.towards(End::kPublisher).lost > 0);
+  fail_unless(to_viewer.lost > 0);
   fail_unless(to_viewer.passed >= stamps.frames, "frames came past the relay");
   // One that was lost in spite of retransmission takes others with it, up to the keyframe
   // that is then asked for.
@@ -80,6 +80,11 @@ GST_START_TEST(test_network_loss_in_both_directions) {
     lanes[i]->player().expect_buffers("sink", kFrames);
     assert_survived_loss(*lanes[i], losses[i]);
   }
+  // Little goes that way: on the best lane perhaps none of it was lost.
+  unsigned lost_to_publishers = 0;
+  for (const auto &lane : lanes)
+    lost_to_publishers += lane->relay.state().towards(End::kPublisher).lost;
+  fail_unless(lost_to_publishers > 0);
 }
 GST_END_TEST
 
