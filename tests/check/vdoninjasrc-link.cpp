@@ -84,7 +84,7 @@ GST_START_TEST(test_link_can_require_encryption) {
   loopback.publish();
   Player player(play_link(loopback, "view=cam&requireencryption"), {"sink", "audio"});
   player.play();
-  player.expect_warning("not encrypted");
+  player.expect_warning("not encrypted although requireencryption is set");
   fail_unless_equals_int(player.state().buffers("sink"), 0);
 }
 GST_END_TEST

@@ -196,8 +196,10 @@ void Session::handle_offer(const Message &message, bool over_channel) {
   }
   if (!message.encrypted && !over_channel &&
       !config_.allow_plain.value_or(!secret_.custom())) {
-    fail(SESSION_ERROR_SECURITY, "the publisher's offer is not encrypted although a "
-                                 "password or requireencryption is set; it was refused");
+    const char *demand = secret_.custom() ? "a password" : "requireencryption";
+    fail(SESSION_ERROR_SECURITY,
+         std::string("the publisher's offer is not encrypted although ") + demand +
+             " is set; it was refused");
     return;
   }
   std::string why;
