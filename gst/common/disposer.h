@@ -6,6 +6,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "gst-ptr.h"
 #include "mutex.h"
@@ -18,47 +20,77 @@ public:
   void dispose(GstBin *bin, ObjPtr<GstElement> element) {
     {
       Lock lock(mutex_);
-      pending_++;
+      pending_.push_back({ObjPtr<GstBin>::ref(bin), element});
     }
     gst_element_set_locked_state(element.get(), TRUE);
-    auto *work =
-        new Work{shared_from_this(), ObjPtr<GstBin>::ref(bin), std::move(element)};
+    auto *work = new Work{shared_from_this(), std::move(element)};
     // On the bin: a reference to the element itself would outlive run().
     gst_element_call_async(GST_ELEMENT_CAST(bin), run, work,
                            [](gpointer data) { delete static_cast<Work *>(data); });
   }
 
   // Returns when all that dispose() was given is gone, or false after kPatience: what is
-  // held up then goes by itself, and holds what it needs. Thread: any but a streaming
-  // thread.
+  // held up then has left its bin, which would wait for it in a state change, goes by
+  // itself and holds what it needs. Thread: any but a streaming thread.
   bool wait() {
-    Lock lock(mutex_);
-    return lock.wait_for(done_, kPatience,
-                         [this]() NO_THREAD_SAFETY_ANALYSIS { return pending_ == 0; });
+    std::vector<Pending> held_up;
+    {
+      Lock lock(mutex_);
+      if (lock.wait_for(done_, kPatience, [this]() NO_THREAD_SAFETY_ANALYSIS {
+            return pending_.empty() && removing_ == 0;
+          }))
+        return true;
+      held_up = std::exchange(pending_, {});
+    }
+    for (const auto &[bin, element] : held_up)
+      gst_bin_remove(bin.get(), element.get());
+    return false;
   }
 
 private:
   static constexpr std::chrono::milliseconds kPatience{500};
 
+  struct Pending {
+    ObjPtr<GstBin> bin;
+    ObjPtr<GstElement> element;
+  };
   struct Work {
     std::shared_ptr<Disposer> disposer;
-    ObjPtr<GstBin> bin;
     ObjPtr<GstElement> element;
   };
 
   static void run(GstElement *, gpointer data) {
     auto *work = static_cast<Work *>(data);
     gst_element_set_state(work->element.get(), GST_STATE_NULL);
-    gst_bin_remove(work->bin.get(), work->element.get());
-    work->element.reset(); // sockets close before wait() returns
-    Lock lock(work->disposer->mutex_);
-    if (--work->disposer->pending_ == 0)
-      work->disposer->done_.notify_all();
+    work->disposer->stopped(std::move(work->element));
+  }
+
+  void stopped(ObjPtr<GstElement> element) {
+    Pending own;
+    {
+      Lock lock(mutex_);
+      for (auto at = pending_.begin(); at != pending_.end(); ++at)
+        if (at->element.get() == element.get()) {
+          own = std::move(*at);
+          pending_.erase(at);
+          removing_++;
+          break;
+        }
+    }
+    if (!own.element)
+      return; // wait() did not wait
+    gst_bin_remove(own.bin.get(), element.get());
+    own.element.reset();
+    element.reset(); // sockets close before wait() returns
+    Lock lock(mutex_);
+    removing_--;
+    done_.notify_all();
   }
 
   Mutex mutex_;
   std::condition_variable done_;
-  unsigned pending_ GUARDED_BY(mutex_) = 0;
+  std::vector<Pending> pending_ GUARDED_BY(mutex_); // until they are in NULL
+  unsigned removing_ GUARDED_BY(mutex_) = 0;        // and then until they are gone
 };
 
 } // namespace vdn

@@ -20,7 +20,54 @@ void assert_stops(const Loopback &loopback, int rounds, gint64 from_us, gint64 s
   }
 }
 
+// An element that takes its time to stop: until it is let go.
+struct Sluggish {
+  GstElement parent;
+};
+struct SluggishClass {
+  GstElementClass parent;
+};
+Watched<bool> let_go;
+
+GstStateChangeReturn stop_slowly(GstElement *element, GstStateChange transition) {
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL)
+    let_go.wait(10s, [](bool free) { return free; });
+  auto *parent = static_cast<GstElementClass *>(
+      g_type_class_peek_parent(GST_ELEMENT_GET_CLASS(element)));
+  return parent->change_state(element, transition);
+}
+
+GType sluggish_type() {
+  static const GType type = g_type_register_static_simple(
+      GST_TYPE_ELEMENT, "Sluggish", sizeof(SluggishClass),
+      [](gpointer klass, gpointer) {
+        GST_ELEMENT_CLASS(klass)->change_state = stop_slowly;
+      },
+      sizeof(Sluggish), nullptr, static_cast<GTypeFlags>(0));
+  return type;
+}
+
 } // namespace
+
+// webrtcbin itself was seen to take a second, after its publisher was killed.
+GST_START_TEST(test_lifecycle_does_not_wait_for_a_session_that_is_held_up) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  g_signal_connect(
+      player.source(), "webrtcbin-ready",
+      G_CALLBACK(+[](GstElement *, const gchar *, GstElement *webrtcbin, gpointer) {
+        auto *child = GST_ELEMENT(g_object_new(sluggish_type(), nullptr));
+        gst_bin_add(GST_BIN(webrtcbin), child);
+        gst_element_sync_state_with_parent(child);
+      }),
+      nullptr);
+  player.play();
+  player.expect_buffers("sink", 3);
+  player.stop();
+  let_go.update([](bool &free) { free = true; });
+}
+GST_END_TEST
 
 GST_START_TEST(test_lifecycle_stops_at_fifty_moments_of_connecting) {
   Loopback loopback;
@@ -98,6 +145,7 @@ static Suite *lifecycle_suite() {
   TCase *tc = tcase_create("lifecycle");
   tcase_set_timeout(tc, 110);
   suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_lifecycle_does_not_wait_for_a_session_that_is_held_up);
   tcase_add_test(tc, test_lifecycle_stops_at_fifty_moments_of_connecting);
   tcase_add_test(tc, test_lifecycle_stops_at_fifty_later_moments);
   tcase_add_test(tc, test_lifecycle_twenty_rounds_leave_no_threads_or_files);

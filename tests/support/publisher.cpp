@@ -296,8 +296,8 @@ void Publisher::request(const std::string &peer) {
 void Publisher::begin(const std::string &peer, std::optional<std::string> session) {
   if (peers_.count(peer))
     end(peer, "replaced");
-  SessionConfig config{epoch_,           config_.stun_server, config_.local_addresses,
-                       config_.ping_ms, alternatives_, media_hooks_};
+  SessionConfig config{epoch_,          config_.stun_server, config_.local_addresses,
+                       config_.ping_ms, alternatives_,       media_hooks_};
   if (config.local_addresses.empty())
     config.local_addresses = local_addresses(config_.server);
   PublisherSession::Callbacks callbacks;
