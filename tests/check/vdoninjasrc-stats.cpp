@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the property `stats` and the action `get-stats` tell.
+#include <thread>
+
 #include "loopback.h"
 
 using namespace vdn;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -33,6 +36,14 @@ const GstStructure *item_with(const GValue *list, const char *field, const char 
   ck_abort_msg("nothing with %s=%s in %s", field, value,
                StrPtr(gst_value_serialize(list)).get());
   return nullptr;
+}
+
+const GstStructure *jitterbuffer(const GstStructure *stats, const char *media) {
+  const GstStructure *stream = item(list_of(stats, "streams"), 0);
+  const GstStructure *rtp = item_with(list_of(stream, "rtp"), "media", media);
+  const GValue *nested = gst_structure_get_value(rtp, "jitterbuffer");
+  fail_unless(nested != nullptr);
+  return gst_value_get_structure(nested);
 }
 
 guint64 number(const GstStructure *in, const char *field) {
@@ -82,9 +93,30 @@ GST_START_TEST(test_stats_count_what_arrives) {
     const GstStructure *rtp = item_with(list_of(stream, "rtp"), "media", media);
     fail_unless(number(rtp, "packets-received") >= 10);
     fail_unless(number(rtp, "bytes-received") > number(rtp, "packets-received"));
-    const GValue *nested = gst_structure_get_value(rtp, "jitterbuffer");
-    fail_unless(nested && number(gst_value_get_structure(nested), "num-pushed") >= 10);
+    fail_unless(number(jitterbuffer(stats.get(), media), "num-pushed") >= 10);
   }
+}
+GST_END_TEST
+
+// A camera that is changed, or a screen on which nothing happens, sends nothing for a
+// while. The first packet after that is not a late one.
+GST_START_TEST(test_stats_count_no_loss_when_the_picture_pauses) {
+  auto config = small_picture();
+  config.with_audio = false;
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.source() + video_sink());
+  player.play();
+  player.expect_buffers("sink", 20);
+  for (int round = 0; round < 2; round++) {
+    loopback.publisher->set_video_muted(true);
+    std::this_thread::sleep_for(700ms); // the pause; jitterbuffers wait for 200 ms
+    loopback.publisher->set_video_muted(false);
+    player.expect_buffers("sink", 10);
+  }
+  const StructurePtr stats = get_stats(player.source(), nullptr);
+  fail_unless_equals_uint64(number(jitterbuffer(stats.get(), "video"), "num-lost"), 0);
+  fail_unless_equals_uint64(number(jitterbuffer(stats.get(), "video"), "num-late"), 0);
 }
 GST_END_TEST
 
@@ -130,6 +162,7 @@ static Suite *stats_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_stats_of_an_element_that_does_not_run);
   tcase_add_test(tc, test_stats_count_what_arrives);
+  tcase_add_test(tc, test_stats_count_no_loss_when_the_picture_pauses);
   tcase_add_test(tc, test_stats_of_one_stream_leave_others_out);
   tcase_add_test(tc, test_stats_count_sessions);
   return suite;

@@ -123,7 +123,9 @@ bool Session::setup(GError **error) {
 
 // A jitterbuffer holds the first packets back for the whole latency unless told that a
 // few in a row are enough. By the publisher's sender reports it knows when they were
-// captured, and says so on the buffers.
+// captured, and says so on the buffers. With rtx-next-seqnum it guesses when the next
+// packet is due, gives it up when a camera pauses for longer, and drops it when it comes:
+// that is the first of a picture, with the parameter sets when the camera was changed.
 void Session::set_up_jitterbuffers() {
   auto rtpbin =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
@@ -131,7 +133,8 @@ void Session::set_up_jitterbuffers() {
     g_signal_connect(rtpbin.get(), "new-jitterbuffer",
                      G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
                        g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
-                                    "add-reference-timestamp-meta", TRUE, nullptr);
+                                    "add-reference-timestamp-meta", TRUE,
+                                    "rtx-next-seqnum", FALSE, nullptr);
                      }),
                      nullptr);
 }
