@@ -32,7 +32,8 @@ GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   } else {
     if (guard->picture)
       buffer = guard->picture->pass(buffer);
-    guard->check(gst_proxy_pad_chain_default(pad, parent, buffer));
+    if (buffer)
+      guard->check(gst_proxy_pad_chain_default(pad, parent, buffer));
   }
   guard->progress->passed++;
   return GST_FLOW_OK;

@@ -11,21 +11,28 @@ namespace {
 constexpr guint8 kTypeMask = 0x1f;
 constexpr guint8 kLastSlice = 5;
 constexpr guint8 kSei = 6;
+constexpr guint8 kSps = 7;
 constexpr guint8 kDelimiter = 9;
 constexpr guint8 kFiller = 12;
 constexpr guint8 kStapA = 24;
 constexpr guint8 kFuA = 28;
 
-struct Pass {
-  bool slice_seen;
+} // namespace
+
+struct H264Picture::Pass {
+  Seen seen;
   bool write;
   bool hit = false;
 
   void unit(guint8 *header, guint8 type) {
-    if (type >= 1 && type <= kLastSlice)
-      slice_seen = true;
-    else if (slice_seen && type >= kSei && type <= kDelimiter)
+    if (type >= 1 && type <= kLastSlice) {
+      seen.headless |= type == kLastSlice && !seen.slice && seen.gap && !seen.sets;
+      seen.slice = true;
+    } else if (seen.slice && type >= kSei && type <= kDelimiter) {
       blank(header);
+    } else if (type == kSps) {
+      seen.sets = true;
+    }
   }
   void blank(guint8 *header) {
     hit = true;
@@ -52,31 +59,39 @@ struct Pass {
   }
 };
 
-} // namespace
+// What is known when a packet comes, before its payload is looked at.
+H264Picture::Seen H264Picture::before(guint16 sequence, guint32 timestamp) {
+  Seen seen = timestamp == timestamp_ ? seen_ : Seen();
+  const bool gap = next_sequence_ >= 0 && sequence != next_sequence_;
+  seen.gap |= gap && !seen.slice;
+  next_sequence_ = static_cast<guint16>(sequence + 1);
+  timestamp_ = timestamp;
+  return seen;
+}
 
 GstBuffer *H264Picture::pass(GstBuffer *packet) {
-  auto walk = [&](GstMapFlags flags, bool write) {
-    Pass result{slice_seen_, write};
-    GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
-    if (!gst_rtp_buffer_map(packet, flags, &rtp))
-      return result;
-    guint32 timestamp = gst_rtp_buffer_get_timestamp(&rtp);
-    if (timestamp != timestamp_) {
-      timestamp_ = timestamp;
-      result.slice_seen = slice_seen_ = false;
-    }
-    result.payload(static_cast<guint8 *>(gst_rtp_buffer_get_payload(&rtp)),
-                   gst_rtp_buffer_get_payload_len(&rtp));
+  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
+  if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
+    return packet;
+  seen_ = before(gst_rtp_buffer_get_seq(&rtp), gst_rtp_buffer_get_timestamp(&rtp));
+  auto walk = [&](bool write) {
+    Pass pass{seen_, write};
+    pass.payload(static_cast<guint8 *>(gst_rtp_buffer_get_payload(&rtp)),
+                 gst_rtp_buffer_get_payload_len(&rtp));
     gst_rtp_buffer_unmap(&rtp);
-    return result;
+    return pass;
   };
-  Pass seen = walk(GST_MAP_READ, false);
-  if (seen.hit) {
+  Pass read = walk(false);
+  if (read.hit) {
     packet = gst_buffer_make_writable(packet);
-    walk(GST_MAP_READWRITE, true);
+    if (gst_rtp_buffer_map(packet, GST_MAP_READWRITE, &rtp))
+      walk(true);
   }
-  slice_seen_ = seen.slice_seen;
-  return packet;
+  seen_ = read.seen;
+  if (!seen_.headless)
+    return packet;
+  gst_buffer_unref(packet);
+  return nullptr;
 }
 
 } // namespace vdn
