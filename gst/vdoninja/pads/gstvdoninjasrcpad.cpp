@@ -23,7 +23,8 @@ struct Impl {
   std::atomic<GstClockTime> latency{0};
   vdn::ObjPtr<GstStream> stream;
   guint group_id = 0;
-  std::atomic<bool> started{false}; // downstream has had our stream-start
+  std::atomic<bool> started{false};             // downstream has had our stream-start
+  GstClockTime last_time = GST_CLOCK_TIME_NONE; // streaming thread; of the last buffer
   vdn::Mutex mutex;
   std::atomic<bool> news{false}; // collection or tags changed since the last buffer
   vdn::ObjPtr<GstStreamCollection> collection GUARDED_BY(mutex);
@@ -48,12 +49,18 @@ struct _GstVdoNinjaSrcPad {
 
 G_DEFINE_FINAL_TYPE(GstVdoNinjaSrcPad, gst_vdoninja_src_pad, GST_TYPE_GHOST_PAD)
 
-// Thread: streaming. Marks the first buffer after a change of source.
+// Thread: streaming. Marks the first buffer after a change of source. And of two pictures
+// that arrived at the same time a parser leaves the second without; it gets it back.
 static GstBuffer *mark(Impl *impl, GstBuffer *buffer) {
-  if (!impl->discont.exchange(false))
-    return buffer;
-  buffer = gst_buffer_make_writable(buffer);
-  GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+  const bool discont = impl->discont.exchange(false);
+  const bool timeless = !GST_BUFFER_PTS_IS_VALID(buffer);
+  if (discont || timeless)
+    buffer = gst_buffer_make_writable(buffer);
+  if (discont)
+    GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+  if (timeless)
+    GST_BUFFER_PTS(buffer) = impl->last_time;
+  impl->last_time = GST_BUFFER_PTS(buffer);
   return buffer;
 }
 
@@ -185,7 +192,9 @@ static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
     if (old)
       gst_event_parse_segment(old.get(), &before);
     gst_event_parse_segment(event, &after);
-    if (before && gst_segment_is_equal(before, after)) {
+    GstSegment same = before ? *before : *after;
+    same.position = after->position; // of whoever sends it, and nobody else's matter
+    if (before && gst_segment_is_equal(&same, after)) {
       gst_event_unref(event);
       return TRUE;
     }
