@@ -79,6 +79,28 @@ GST_START_TEST(test_recovery_server_loss_leaves_media_alone) {
 }
 GST_END_TEST
 
+// While media plays without the server, that is tried more and more rarely; but at once
+// when the publisher leaves.
+GST_START_TEST(test_recovery_lost_stream_does_not_wait_for_the_socket) {
+  auto [scene, publisher, player] = Playing();
+  scene.server->stop();
+  // The next attempt is 6 s away, or more.
+  player.expect("four attempts",
+                [](const State &state) { return state.warnings.size() >= 4; });
+  GError *error = nullptr;
+  fail_unless(scene.server->start(&error));
+  fail_unless(publisher->restart(true, &error));
+  const unsigned before = player.state().buffers("sink");
+  player.expect(
+      "new frames",
+      [before](const State &state) {
+        return state.sinks.at("sink").disconts == 2 && state.buffers("sink") > before;
+      },
+      5s);
+  player.assert_seamless(1);
+}
+GST_END_TEST
+
 GST_START_TEST(test_recovery_server_and_publisher_die_together) {
   auto [scene, publisher, player] = Playing(Dialect::kCustom);
   scene.server->stop();
@@ -174,6 +196,7 @@ static Suite *recovery_suite() {
   tcase_add_test(tc, test_recovery_server_and_publisher_die_together);
   tcase_add_test(tc, test_recovery_ice_restart);
   tcase_add_test(tc, test_recovery_newer_publisher_of_the_same_id_takes_over);
+  tcase_add_test(tc, test_recovery_lost_stream_does_not_wait_for_the_socket);
   tcase_add_test(tc, test_recovery_on_disconnect_eos_ends_the_stream);
   tcase_add_test(tc, test_recovery_on_disconnect_error_posts_one);
   tcase_add_test(tc, test_recovery_mute_is_no_death);

@@ -78,6 +78,8 @@ Stream::Host Viewer::make_host() {
   host.detach = [this](Stream &stream, bool lost) { callbacks_.detach(stream, lost); };
   host.state_changed = [this](Stream &stream, StreamState before) {
     callbacks_.stream_state(stream, before);
+    if (stream.state() == StreamState::kLost)
+      hurry();
     update_state();
   };
   host.message = [this](Stream &stream, const Message &message, std::string_view text) {
@@ -285,6 +287,15 @@ void Viewer::socket_lost(const GError *error) {
   reopen_.start(delay, [this] { open_socket(); });
   update_state();
   callbacks_.problem(GST_RESOURCE_ERROR_OPEN_READ_WRITE, text.get(), false);
+}
+
+// While all streams play nobody misses the server, and it is looked for ever more rarely.
+// One that is lost needs it now.
+void Viewer::hurry() {
+  if (!reopen_.active())
+    return;
+  attempts_ = 0;
+  reopen_.start(0, [this] { open_socket(); });
 }
 
 // A publisher ignores requests from somebody it believes to be connected with; on a new

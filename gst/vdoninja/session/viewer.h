@@ -95,6 +95,7 @@ private:
   void open_socket();
   void opened();
   void socket_lost(const GError *error);
+  void hurry();
   bool renew_identity();
   void enter();
   void request_all();
