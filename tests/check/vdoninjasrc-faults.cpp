@@ -103,6 +103,19 @@ GST_START_TEST(test_faults_server_that_refuses) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_faults_one_warning_for_one_cause) {
+  LoopbackServer server(Dialect::kHosted, {Door::Kind::kRefuse, 503});
+  Player player(server.play(), {"sink", "audio"});
+  player.play();
+  server.await("three attempts", [](const auto &state) { return state.attempts >= 3; });
+  player.expect_warning("not as a WebSocket server");
+  fail_unless_equals_int(player.state().warnings.size(), 1);
+  // Another cause is news.
+  server.stop();
+  player.expect_warning("nothing listens there");
+}
+GST_END_TEST
+
 GST_START_TEST(test_faults_server_that_closes_at_once) {
   assert_door("connection was closed", {Door::Kind::kCloseAtOnce});
 }
@@ -250,6 +263,7 @@ static Suite *faults_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_faults_server_that_is_down_at_first);
   tcase_add_test(tc, test_faults_server_that_refuses);
+  tcase_add_test(tc, test_faults_one_warning_for_one_cause);
   tcase_add_test(tc, test_faults_server_that_closes_at_once);
   tcase_add_test(tc, test_faults_server_that_is_no_websocket_server);
   tcase_add_test(tc, test_faults_certificate_that_nobody_vouches_for);

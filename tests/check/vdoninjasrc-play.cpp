@@ -52,6 +52,20 @@ void assert_password(const std::string &password, const std::string &property) {
   }
 }
 
+GstPadProbeReturn announce_memory(GstPad *, GstPadProbeInfo *info, gpointer) {
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT(info);
+  if (GST_EVENT_TYPE(event) != GST_EVENT_CAPS)
+    return GST_PAD_PROBE_OK;
+  GstCaps *caps = nullptr;
+  gst_event_parse_caps(event, &caps);
+  const CapsPtr marked(gst_caps_copy(caps));
+  gst_caps_set_features_simple(marked.get(),
+                               gst_caps_features_new("memory:Test", nullptr));
+  gst_event_unref(event);
+  GST_PAD_PROBE_INFO_DATA(info) = gst_event_new_caps(marked.get());
+  return GST_PAD_PROBE_OK;
+}
+
 } // namespace
 
 GST_START_TEST(test_play_vp8) {
@@ -76,6 +90,27 @@ GST_START_TEST(test_play_h264_with_four_slices) {
   PublisherConfig config = small_picture(Codec::kX264);
   config.video.slices = 4;
   assert_plays(config, "H264");
+}
+GST_END_TEST
+
+// As hardware decoders announce it: whoever takes DMABuf and the like gets it.
+GST_START_TEST(test_play_memory_of_a_decoder_leaves_the_pad) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source() + " ! video/x-raw(ANY) ! fakesink name=sink");
+  g_signal_connect(player.source(), "decoder-setup",
+                   G_CALLBACK(+[](GstElement *, GstElement *decoder, gpointer) {
+                     auto pad = ObjPtr<GstPad>::adopt(
+                         gst_element_get_static_pad(decoder, "src"));
+                     gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+                                       announce_memory, nullptr, nullptr);
+                   }),
+                   nullptr);
+  player.play();
+  player.expect_buffers("sink", 5);
+  const std::string caps = player.state().sinks.at("sink").caps;
+  fail_unless(caps.find("memory:Test") != std::string::npos, "%s", caps.c_str());
+  fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
 }
 GST_END_TEST
 
@@ -359,6 +394,7 @@ static Suite *play_suite() {
   tcase_add_test(tc, test_play_vp9);
   tcase_add_test(tc, test_play_h264_with_one_slice);
   tcase_add_test(tc, test_play_h264_with_four_slices);
+  tcase_add_test(tc, test_play_memory_of_a_decoder_leaves_the_pad);
   tcase_add_test(tc, test_play_h265);
   tcase_add_test(tc, test_play_h265_as_it_came);
   tcase_add_test(tc, test_play_av1_is_not_asked_for_without_a_depayloader);

@@ -2,6 +2,7 @@
 #include "viewer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "retry.h"
 
@@ -271,6 +272,7 @@ void Viewer::open_socket() {
 void Viewer::opened() {
   GST_INFO("connected to %s", config_.signaling.url.c_str());
   opened_at_ = g_get_monotonic_time();
+  told_.clear();
   update_state();
   if (playing_)
     enter();
@@ -284,9 +286,12 @@ void Viewer::socket_lost(const GError *error) {
   unsigned delay = reconnect_delay_ms(attempts_++, g_random_double());
   StrPtr text(
       g_strdup_printf("%s (trying again in %.1f s)", error->message, delay / 1000.0));
+  GST_INFO("%s", text.get());
   reopen_.start(delay, [this] { open_socket(); });
   update_state();
-  callbacks_.problem(GST_RESOURCE_ERROR_OPEN_READ_WRITE, text.get(), false);
+  // Once for as long as it stays the same.
+  if (std::exchange(told_, error->message) != error->message)
+    callbacks_.problem(GST_RESOURCE_ERROR_OPEN_READ_WRITE, text.get(), false);
 }
 
 // While all streams play nobody misses the server, and it is looked for ever more rarely.

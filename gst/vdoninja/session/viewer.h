@@ -126,6 +126,7 @@ private:
   bool failed_ = false;
   unsigned attempts_ = 0;
   gint64 opened_at_ = 0;
+  std::string told_; // why the server could not be reached
   gint64 renewed_at_ = 0;
   size_t undecryptable_ = 0;
   Timer reopen_, enter_;
