@@ -127,7 +127,8 @@ GST_START_TEST(test_signaling_sends_and_receives) {
   TestClient one(server.url()), two(server.url());
   fail_unless(one.wait_open() && two.wait_open());
   one.send("{\"request\":\"hello\",\"from\":\"one\",\"text\":\"ä ✓\"}");
-  fail_unless_equals_string(two.member(0, "text").c_str(), "ä ✓");
+  const std::string text = two.member(0, "text");
+  fail_unless_equals_string(text.c_str(), "ä ✓");
 }
 GST_END_TEST
 
@@ -211,7 +212,8 @@ GST_START_TEST(test_signaling_bounds_what_it_takes) {
   server.send_binary(id, "\x01\x02");
   server.send_text(id, "garbage");
   server.send_text(id, std::string(500000, ' '));
-  fail_unless_equals_string(client.message(0).c_str(), "garbage");
+  const std::string text = client.message(0);
+  fail_unless_equals_string(text.c_str(), "garbage");
   fail_unless_equals_int(client.message(1).size(), 500000);
   server.send_text(id, std::string(10 * 1024 * 1024, ' '));
   expect_loss(client, server.url(), "");

@@ -41,7 +41,8 @@ GST_START_TEST(test_wire_first_message_is_sent_once_with_the_label) {
     fail_unless(init && json_object_get_boolean_member(init.get(), "video") &&
                 json_object_get_boolean_member(init.get(), "audio"));
     JsonObject *info = json_object_get_object_member(init.get(), "info");
-    fail_unless_equals_string(string_member(info, "label").c_str(), "Küche 1");
+    const std::string label = string_member(info, "label");
+    fail_unless_equals_string(label.c_str(), "Küche 1");
   }
 }
 GST_END_TEST

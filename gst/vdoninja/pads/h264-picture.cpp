@@ -43,7 +43,7 @@ struct H264Picture::Pass {
     guint8 type = size ? data[0] & kTypeMask : 0;
     if (type == kStapA) {
       for (guint at = 1; at + 2 < size;) {
-        guint length = GST_READ_UINT16_BE(data + at);
+        guint length = data[at] << 8 | data[at + 1]; // may not be aligned
         at += 2;
         if (length == 0 || length > size - at)
           return;
