@@ -178,12 +178,14 @@ void Receiver::on_loop(const std::function<void()> &job) {
     job();
     return;
   }
-  std::promise<void> done;
-  if (loop_->post([&] {
+  // Shared: set_value() may still be at work when wait() returns.
+  auto done = std::make_shared<std::promise<void>>();
+  auto result = done->get_future();
+  if (loop_->post([&job, done] {
         job();
-        done.set_value();
+        done->set_value();
       }))
-    done.get_future().wait();
+    result.wait();
 }
 
 bool Receiver::send(const std::string &stream_id, const std::string &json) {
