@@ -213,6 +213,19 @@ static double shmsink(const Size &size, bool own) {
   return own ? push_own(bench, bytes) : push_foreign(bench, bytes);
 }
 
+// The system call by which a frame wakes readers, when nobody waits; a frame's worth of
+// memory is written before each, as it is before a push.
+static double wake_up(const Size &size) {
+  vdn::shm::Error error;
+  const gsize bytes = bytes_of(size, GST_VIDEO_FORMAT_RGB);
+  const auto ring = vdn::shm::Ring::create(6, bytes, 0600, 1, &error);
+  return median([&](int frame) { memset(ring->pixels(frame % 6), frame, bytes); },
+                [&](int) {
+                  syscall(SYS_futex, &ring->header()->wake, FUTEX_WAKE, 1, nullptr,
+                          nullptr, 0);
+                });
+}
+
 static void costs(const Size &size) {
   const gsize rgb = bytes_of(size, GST_VIDEO_FORMAT_RGB);
   const std::string at = std::string(" ") + size.name;
@@ -226,7 +239,9 @@ static void costs(const Size &size) {
   const double converted =
       report("sink converts I420" + at, measure(size, "I420", "", false));
   report("shmsink, other's buffers" + at, shmsink(size, false));
-  report("shmsink, own buffers" + at, shmsink(size, true));
+  const double bare = report("shmsink, own buffers" + at, shmsink(size, true));
+  const double wake = report("one futex call" + at, wake_up(size));
+  ratio("in place / (shmsink + futex)" + at, zero / (bare + wake), "about 1");
   ratio("converts / libyuv" + at, converted / yuv, "at most 1.2");
   ratio("copies / memcpy" + at, copied / copy, "at most 1.5");
   ratio("(legacy - in place) / memcpy" + at, (both - zero) / copy, "about 1: one copy");
@@ -310,7 +325,7 @@ static double first_copy() {
 }
 
 static void first_frame() {
-  const double copy = report("first memcpy 1080p", first_copy());
+  report("first memcpy 1080p", first_copy());
   for (const char *format : {"RGB", "I420"}) {
     std::vector<double> times;
     for (int round = 0; round < kFirsts; round++) {
@@ -331,9 +346,8 @@ static void first_frame() {
               "at most 256");
       }
     }
-    const double first =
-        report(std::string("first frame 1080p ") + format, median_of(&times));
-    ratio(std::string("first frame / first memcpy, ") + format, first / copy, "about 1");
+    report(std::string("first frame 1080p ") + format + " (at most 1000)",
+           median_of(&times));
   }
 }
 

@@ -59,13 +59,12 @@ GST_START_TEST(test_shm_ring_publish_orders_numbers_and_words) {
     fail_unless(slot >= 0);
     fail_unless_equals_int(slot_of(*ring, slot).seq & 1, 1);
     fail_unless(slot != static_cast<int>(ring->header()->latest & 255) - 1);
-    fail_unless_equals_int(ring->filling_at(ring->pixels(slot)), slot);
-    ring->publish(slot, number, shmtest::rgb_frame(4, 4));
+    fail_unless(ring->publish(ring->pixels(slot), number, shmtest::rgb_frame(4, 4)));
     fail_unless_equals_uint64(slot_of(*ring, slot).seq, 2 * number);
     fail_unless_equals_uint64(slot_of(*ring, slot).frame_no, number);
     fail_unless_equals_uint64(ring->header()->latest, number << 8 | (slot + 1));
     fail_unless_equals_int(ring->header()->state, SHMNUMPY_STATE_LIVE);
-    fail_unless_equals_int(ring->filling_at(ring->pixels(slot)), -1);
+    fail_unless(!ring->publish(ring->pixels(slot), number, shmtest::rgb_frame(4, 4)));
     fail_unless(slot_of(*ring, slot).publish_monotonic > 0);
     ring->release(slot);
   }
@@ -84,7 +83,7 @@ GST_START_TEST(test_shm_ring_held_slots_leave_one_for_the_sink) {
   for (uint64_t number = 1; number < 10; number++) {
     const int slot = ring->acquire(Use::Sink);
     fail_unless(slot >= 0);
-    ring->publish(slot, number, shmtest::rgb_frame(4, 4));
+    ring->publish(ring->pixels(slot), number, shmtest::rgb_frame(4, 4));
     ring->release(slot);
   }
   for (int slot : held)
@@ -98,7 +97,7 @@ GST_START_TEST(test_shm_ring_oldest_frame_goes_first) {
   std::vector<int> order;
   for (uint64_t number = 1; number <= 12; number++) {
     const int slot = ring->acquire(Use::Sink);
-    ring->publish(slot, number, shmtest::rgb_frame(4, 4));
+    ring->publish(ring->pixels(slot), number, shmtest::rgb_frame(4, 4));
     ring->release(slot);
     order.push_back(slot);
   }
@@ -115,7 +114,7 @@ GST_START_TEST(test_shm_ring_garbage_from_readers_decides_nothing) {
     memset(const_cast<shmnumpy_slot *>(&slot_of(*ring, 0)), 0xff, 3 * 256);
     const int slot = ring->acquire(Use::Sink);
     fail_unless(slot >= 0 && slot < 3);
-    ring->publish(slot, number, shmtest::rgb_frame(4, 4));
+    ring->publish(ring->pixels(slot), number, shmtest::rgb_frame(4, 4));
     fail_unless_equals_uint64(slot_of(*ring, slot).seq, 2 * number);
     fail_unless_equals_uint64(slot_of(*ring, slot).data_offset,
                               SHMNUMPY_DATA_OFFSET + slot * 65536u);
@@ -130,8 +129,9 @@ GST_START_TEST(test_shm_ring_pointers_beside_slots_are_refused) {
   const uint8_t *pixels = ring->pixels(slot);
   const uint8_t *const others[] = {pixels + 1, ring->pixels(3), pixels - 65536, nullptr};
   for (const uint8_t *other : others)
-    fail_unless_equals_int(ring->filling_at(other), -1);
-  fail_unless_equals_int(ring->filling_at(pixels), slot);
+    fail_unless(!ring->publish(other, 1, shmtest::rgb_frame(4, 4)));
+  fail_unless_equals_uint64(ring->header()->latest, 0);
+  fail_unless(ring->publish(pixels, 1, shmtest::rgb_frame(4, 4)));
 }
 GST_END_TEST
 
@@ -151,7 +151,7 @@ GST_START_TEST(test_shm_ring_frames_and_states_wake_readers) {
     for (bool &mine : woken)
       readers.emplace_back([&mine, word, before] { mine = wait_for_wake(word, before); });
     if (round == 0)
-      ring->publish(ring->acquire(Use::Sink), 1, shmtest::rgb_frame(4, 4));
+      ring->publish(ring->pixels(ring->acquire(Use::Sink)), 1, shmtest::rgb_frame(4, 4));
     else
       ring->set_state(SHMNUMPY_STATE_EOS);
     for (std::thread &reader : readers)
@@ -191,7 +191,7 @@ static bool consistent(Ring &ring) {
 static void publish_filled(Ring &ring, uint64_t number) {
   const int slot = ring.acquire(Use::Sink);
   memset(ring.pixels(slot), static_cast<int>(number), kBytes);
-  ring.publish(slot, number, shmtest::rgb_frame(4, 4));
+  ring.publish(ring.pixels(slot), number, shmtest::rgb_frame(4, 4));
   ring.release(slot);
 }
 

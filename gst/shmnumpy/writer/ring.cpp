@@ -50,9 +50,11 @@ uint64_t round_up(uint64_t bytes) {
 }
 
 void populate(uint8_t *data, uint64_t bytes) {
-  if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0)
-    return;
-  // Adding nothing faults the page in and is harmless beside a thread that fills it.
+  // One call costs a fraction of a fault per page. The pages are touched all the same:
+  // where it is not known, and in virtual machines whose hypervisor keeps page tables of
+  // its own, which the call does not fill. Adding nothing is harmless beside a thread
+  // that writes.
+  madvise(data, bytes, MADV_POPULATE_WRITE);
   for (uint64_t offset = 0; offset < bytes; offset += 4096)
     __atomic_fetch_or(data + offset, 0, __ATOMIC_RELAXED);
 }
@@ -178,18 +180,15 @@ void Ring::release(int index) {
   claims_[index].owner = Owner::Nobody;
 }
 
-int Ring::filling_at(const uint8_t *pixels) const {
+int Ring::index_of(const uint8_t *pixels) const {
   const uintptr_t first = reinterpret_cast<uintptr_t>(this->pixels(0));
   const uintptr_t at = reinterpret_cast<uintptr_t>(pixels);
   if (at < first || (at - first) % stride_ != 0 || (at - first) / stride_ >= slots_)
     return -1;
-  const int index = static_cast<int>((at - first) / stride_);
-  Lock lock(mutex_);
-  return claims_[index].owner == Owner::Filling ? index : -1;
+  return static_cast<int>((at - first) / stride_);
 }
 
-void Ring::publish(int index, uint64_t frame_no, const shmnumpy_slot &frame) {
-  shmnumpy_header *head = header();
+uint64_t Ring::describe(int index, uint64_t frame_no, const shmnumpy_slot &frame) {
   shmnumpy_slot *to = slot(index);
   constexpr size_t kFrom = offsetof(shmnumpy_slot, data_bytes);
   memcpy(reinterpret_cast<uint8_t *>(to) + kFrom,
@@ -203,15 +202,29 @@ void Ring::publish(int index, uint64_t frame_no, const shmnumpy_slot &frame) {
   // order.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   store(&to->seq, 2 * frame_no);
-  store(&head->latest, frame_no << 8 | static_cast<uint64_t>(index + 1));
-  store(&head->published, frame_no, __ATOMIC_RELAXED);
-  store(&head->heartbeat, now, __ATOMIC_RELAXED);
+  return now;
+}
+
+bool Ring::publish(const uint8_t *pixels, uint64_t frame_no, const shmnumpy_slot &frame) {
+  const int index = index_of(pixels);
+  if (index < 0)
+    return false;
+  shmnumpy_header *head = header();
+  {
+    Lock lock(mutex_);
+    if (claims_[index].owner != Owner::Filling)
+      return false;
+    const uint64_t now = describe(index, frame_no, frame);
+    store(&head->latest, frame_no << 8 | static_cast<uint64_t>(index + 1));
+    store(&head->published, frame_no, __ATOMIC_RELAXED);
+    store(&head->heartbeat, now, __ATOMIC_RELAXED);
+    // Only now: until `latest` names this slot, the one before must not be reused.
+    claims_[index].frame_no = frame_no;
+    claims_[index].owner = Owner::Published;
+    latest_ = index;
+  }
   announce(head, SHMNUMPY_STATE_LIVE);
-  // Only now: until `latest` names this slot, the one before must not be reused.
-  Lock lock(mutex_);
-  claims_[index].frame_no = frame_no;
-  claims_[index].owner = Owner::Published;
-  latest_ = index;
+  return true;
 }
 
 void Ring::set_state(shmnumpy_state state) {

@@ -46,13 +46,12 @@ public:
   int acquire(Use use);
   // Thread: any.
   void release(int slot);
-  // The acquired, not yet published slot whose pixels start at `pixels`, or -1. Thread:
-  // any.
-  int filling_at(const uint8_t *pixels) const;
 
-  // Makes the slot the latest frame and wakes the readers. Of `frame`, the fields from
-  // data_bytes on are used; publish times are filled in. Thread: one at a time.
-  void publish(int slot, uint64_t frame_no, const shmnumpy_slot &frame);
+  // Makes the slot whose pixels start at `pixels` the latest frame and wakes the readers;
+  // false, and nothing is done, unless it is acquired and not yet published. Of `frame`,
+  // the fields from data_bytes on are used; publish times are filled in. Thread: one at a
+  // time.
+  bool publish(const uint8_t *pixels, uint64_t frame_no, const shmnumpy_slot &frame);
 
   // Stores the state and wakes the readers. Thread: any.
   void set_state(shmnumpy_state state);
@@ -77,8 +76,11 @@ private:
   enum class Owner : uint8_t { Nobody, Filling, Published };
 
   shmnumpy_slot *slot(int index) const;
+  // Of the slot whose pixels start there, or -1.
+  int index_of(const uint8_t *pixels) const;
   void write_header();
-  void wake();
+  // Stores what readers find by `latest`. Returns the time.
+  uint64_t describe(int index, uint64_t frame_no, const shmnumpy_slot &frame);
 
   ShmFile file_;
   Mapping mapping_;

@@ -107,6 +107,7 @@ bool Writer::take_name(Error *error) {
       Lock lock(mutex_);
       ring_watch_ = housekeeper_.watch(fresh->file().descriptor_path(), false);
       ring_ = std::move(fresh);
+      streaming_ring_ = ring_.get();
       return true;
     }
     if (errno != EEXIST) {
@@ -130,6 +131,7 @@ bool Writer::replace_ring(uint64_t slot_bytes, Error *error) {
     return false;
   }
   ring_ = std::move(fresh);
+  streaming_ring_ = ring_.get();
   housekeeper_.unwatch(ring_watch_);
   ring_watch_ = housekeeper_.watch(ring_->file().descriptor_path(), false);
   old->set_state(SHMNUMPY_STATE_RETIRED);
@@ -165,10 +167,9 @@ std::shared_ptr<Ring> Writer::ring() const {
 }
 
 bool Writer::fit(uint64_t frame_bytes, Error *error) {
-  const uint64_t capacity = ring()->capacity();
-  if (frame_bytes <= capacity && !names_lost_)
+  if (frame_bytes <= capacity() && !names_lost_)
     return true;
-  if (!replace_ring(std::max(frame_bytes, capacity), error))
+  if (!replace_ring(std::max(frame_bytes, capacity()), error))
     return false;
   if (names_lost_ && !replace_legacy(error))
     return false;
@@ -183,11 +184,9 @@ Slot Writer::acquire(Ring::Use use) {
 }
 
 Writer::Outcome Writer::publish(const uint8_t *pixels, const shmnumpy_slot &frame) {
-  const std::shared_ptr<Ring> current = ring();
-  const int index = current->filling_at(pixels);
-  if (index < 0)
+  if (!streaming_ring_->publish(pixels, frame_no_ + 1, frame))
     return Outcome::NotASlot;
-  current->publish(index, ++frame_no_, frame);
+  frame_no_++;
   if (config_.legacy == LegacyMode::Never || (!legacy_wanted_ && frame_no_ > 1))
     return Outcome::Published;
   return write_legacy(pixels, frame);
@@ -202,7 +201,7 @@ Writer::Outcome Writer::write_legacy(const uint8_t *pixels, const shmnumpy_slot 
   const LegacySegment::Result result = legacy->write(pixels, frame);
   socket_.send();
   if (result == LegacySegment::Result::Written)
-    count(&ring()->header()->stat_legacy_copies, ++legacy_copies_);
+    count(&streaming_ring_->header()->stat_legacy_copies, ++legacy_copies_);
   // The frame that is written without being asked for is no reason to complain.
   if (result == LegacySegment::Result::Written || !legacy_wanted_)
     return Outcome::Published;
@@ -215,11 +214,11 @@ void Writer::set_state(shmnumpy_state state) {
 }
 
 void Writer::count_copied() {
-  count(&ring()->header()->stat_copied, ++copied_);
+  count(&streaming_ring_->header()->stat_copied, ++copied_);
 }
 
 void Writer::count_dropped() {
-  count(&ring()->header()->stat_dropped, ++dropped_);
+  count(&streaming_ring_->header()->stat_dropped, ++dropped_);
 }
 
 bool Writer::repair(ShmFile &file) {

@@ -82,9 +82,8 @@ public:
   // An empty Slot if all are held. Thread: any.
   Slot acquire(Ring::Use use);
 
-  // Whether `pixels` are those of an acquired, not yet published slot of the current
-  // ring. Thread: streaming.
-  bool is_filling(const uint8_t *pixels) const { return ring()->filling_at(pixels) >= 0; }
+  // Bytes that a slot holds. Thread: streaming.
+  uint64_t capacity() const { return streaming_ring_->capacity(); }
 
   // Publishes the slot whose pixels start at `pixels`; whoever acquired it must not write
   // to it again. Of `frame`, the fields from data_bytes on are used. Thread: streaming.
@@ -121,6 +120,9 @@ private:
   std::unique_ptr<LegacySegment> legacy_ GUARDED_BY(mutex_);
   int ring_watch_ GUARDED_BY(mutex_) = -1;
   int legacy_watch_ GUARDED_BY(mutex_) = -1;
+
+  // The same ring for the streaming thread, which alone replaces it and so needs no lock.
+  Ring *streaming_ring_ = nullptr;
 
   std::atomic<bool> legacy_wanted_{false};
   std::atomic<bool> names_lost_{false};
