@@ -16,14 +16,17 @@ namespace vdn {
 
 class Disposer : public std::enable_shared_from_this<Disposer> {
 public:
-  // Sets `element`, a child of `bin`, to NULL and removes it, later. Thread: any.
-  void dispose(GstBin *bin, ObjPtr<GstElement> element) {
+  using Farewell = void (*)(GstElement *);
+
+  // Sets `element`, a child of `bin`, to NULL and removes it, later; `farewell`, if any,
+  // is called just before, on the pool's thread. Thread: any.
+  void dispose(GstBin *bin, ObjPtr<GstElement> element, Farewell farewell = nullptr) {
     {
       Lock lock(mutex_);
       pending_.push_back({ObjPtr<GstBin>::ref(bin), element});
     }
     gst_element_set_locked_state(element.get(), TRUE);
-    auto *work = new Work{shared_from_this(), std::move(element)};
+    auto *work = new Work{shared_from_this(), std::move(element), farewell};
     // On the bin: a reference to the element itself would outlive run().
     gst_element_call_async(GST_ELEMENT_CAST(bin), run, work,
                            [](gpointer data) { delete static_cast<Work *>(data); });
@@ -57,10 +60,13 @@ private:
   struct Work {
     std::shared_ptr<Disposer> disposer;
     ObjPtr<GstElement> element;
+    Farewell farewell;
   };
 
   static void run(GstElement *, gpointer data) {
     auto *work = static_cast<Work *>(data);
+    if (work->farewell)
+      work->farewell(work->element.get());
     gst_element_set_state(work->element.get(), GST_STATE_NULL);
     work->disposer->stopped(std::move(work->element));
   }

@@ -19,7 +19,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int kRounds = 200;
-constexpr unsigned kKeptByWebrtcbin = 6;
 constexpr int kWarmUp = 20; // thread pools have been filled by then
 
 enum class Event { kNone, kReload, kServerDeath, kSocketsCut, kCount };
@@ -81,30 +80,20 @@ Objects live_objects() {
   return count;
 }
 
-// What is there now and was not before; empty: nothing. webrtcbin 1.22 itself keeps, of
-// one in a hundred connections that are stopped in their handshake, the bin that
-// receives, with 14 pads and 7 files: so many are allowed for each one that is there, and
-// no more than kKeptByWebrtcbin of them.
+// What is there now and was not before; empty: nothing.
 std::string what_is_left(const Footprint &early, const Objects &early_objects) {
-  static const char *const kept = "TransportReceiveBin";
-  const auto count_of = [](const Objects &objects, const std::string &type) {
-    const auto found = objects.find(type);
-    return found == objects.end() ? 0 : found->second;
-  };
-  const Objects objects = live_objects();
-  const unsigned bins = count_of(objects, kept) -
-                        std::min(count_of(objects, kept), count_of(early_objects, kept));
   std::string more;
   const auto compare = [&more](const std::string &what, unsigned before, unsigned now) {
     if (now > before)
       more += " " + what + " " + std::to_string(before) + " -> " + std::to_string(now);
   };
-  for (const auto &[type, count] : objects)
-    compare(type, count_of(early_objects, type) + 14 * bins, count);
-  compare(kept, kKeptByWebrtcbin, bins);
+  for (const auto &[type, count] : live_objects()) {
+    const auto found = early_objects.find(type);
+    compare(type, found == early_objects.end() ? 0 : found->second, count);
+  }
   const Footprint now;
   compare("threads", early.threads, now.threads);
-  compare("files", early.files + 7 * bins, now.files);
+  compare("files", early.files, now.files);
   return more;
 }
 

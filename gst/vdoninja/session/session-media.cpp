@@ -33,6 +33,23 @@ ObjPtr<GObject> dtls_transport(GstElement *webrtc) {
   return dtls;
 }
 
+// The children that receive: one for each transport.
+std::vector<ObjPtr<GstElement>> receiving_bins(GstElement *webrtc) {
+  std::vector<ObjPtr<GstElement>> found;
+  GstIterator *children = gst_bin_iterate_elements(GST_BIN(webrtc));
+  gst_iterator_foreach(
+      children,
+      [](const GValue *item, gpointer data) {
+        auto *child = static_cast<GstElement *>(g_value_get_object(item));
+        if (g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin"))
+          static_cast<std::vector<ObjPtr<GstElement>> *>(data)->push_back(
+              ObjPtr<GstElement>::ref(child));
+      },
+      &found);
+  gst_iterator_free(children);
+  return found;
+}
+
 // The m-line of an RTP pad. An unknown SSRC is attributed to the first m-line of the
 // bundle, so the kind in the caps has the last word.
 const MediaLine *line_of(const Offer &offer, GstPad *pad, MediaKind kind) {
@@ -54,6 +71,19 @@ const MediaLine *line_of(const Offer &offer, GstPad *pad, MediaKind kind) {
 }
 
 } // namespace
+
+// A bin that receives blocks its data until ICE is connected. When ICE changes while
+// webrtcbin goes to NULL, the bin, which is there already, blocks once more, by a
+// reference to itself that nobody drops (1.22 to 1.26).
+void Session::unfollow_ice(GstElement *webrtc) {
+  ObjPtr<GObject> ice;
+  if (auto dtls = dtls_transport(webrtc))
+    g_object_get(dtls.get(), "transport", ice.out(), nullptr);
+  if (!ice)
+    return;
+  for (const auto &bin : receiving_bins(webrtc))
+    g_signal_handlers_disconnect_by_data(ice.get(), bin.get());
+}
 
 // Thread: streaming.
 void Session::on_pad_added(GstElement *, GstPad *pad, gpointer data) {
