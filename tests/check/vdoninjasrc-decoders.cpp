@@ -278,10 +278,7 @@ GST_START_TEST(test_decoders_one_that_cannot_follow_a_new_size_is_made_anew) {
       if (made > 2 && (fault == Fault::kStall || fault == Fault::kBlock))
         break; // takes seconds each
       show.publisher->set_size(width, width * 9 / 16);
-      const std::string wanted = "width=(int)" + std::to_string(width);
-      show.player.expect("the new size", [&](const Player::State &state) {
-        return state.sinks.at("sink").caps.find(wanted) != std::string::npos;
-      });
+      show.player.expect_caps("sink", "width=(int)" + std::to_string(width));
       assert_delivers(show.player, name.c_str());
       fail_unless_equals_int(counts->made, ++made);
     }

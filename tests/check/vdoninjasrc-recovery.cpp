@@ -50,9 +50,7 @@ GST_START_TEST(test_recovery_killed_publisher_returns_with_another_codec_and_siz
   config.video.width = 480;
   config.video.height = 270;
   auto next = scene.publish(config);
-  player.expect("the new size", [](const State &state) {
-    return state.sinks.at("sink").caps.find("width=(int)480") != std::string::npos;
-  });
+  player.expect_caps("sink", "width=(int)480");
   player.expect_buffers("sink", 10);
   player.assert_seamless(1);
   fail_unless(player.state().saw_state("reconnecting"));

@@ -89,9 +89,7 @@ GST_START_TEST(test_rivals_one_takes_over_from_the_dead) {
   fail_unless(rivals.rival.start(nullptr));
   fail_unless(rivals.rival.wait(20s, [](const auto &state) { return state.online; }));
   rivals.publisher->kill();
-  player.expect("the rival's picture", [](const auto &state) {
-    return state.sinks.at("sink").caps.find("width=(int)480") != std::string::npos;
-  });
+  player.expect_caps("sink", "width=(int)480"); // the rival's
   player.expect_buffers("sink", 10);
   fail_unless_equals_int(player.state().pads.size(), 1);
 }

@@ -252,6 +252,13 @@ void Player::expect_buffers(const std::string &sink, unsigned more) const {
   expect("buffers", [&](const State &state) { return state.buffers(sink) >= wanted; });
 }
 
+void Player::expect_caps(const std::string &sink, const std::string &part) const {
+  expect(("caps with \"" + part + "\"").c_str(), [&](const State &state) {
+    auto at = state.sinks.find(sink);
+    return at != state.sinks.end() && at->second.caps.find(part) != std::string::npos;
+  });
+}
+
 void Player::expect_warning(const std::string &part) const {
   expect(("a warning with \"" + part + "\"").c_str(), [&](const State &state) {
     return std::any_of(

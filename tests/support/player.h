@@ -71,6 +71,8 @@ public:
   void expect(const char *what, const std::function<bool(const State &)> &ready,
               std::chrono::milliseconds limit = std::chrono::seconds(20)) const;
   void expect_buffers(const std::string &sink, unsigned more) const;
+  // Until the caps of `sink`, as text, have `part`.
+  void expect_caps(const std::string &sink, const std::string &part) const;
   void expect_warning(const std::string &part) const;
   void expect_error(const std::string &part) const;
   // Fails the test unless it saw one pad from beginning to end, time that only grew, no

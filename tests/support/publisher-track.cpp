@@ -36,6 +36,10 @@ static std::string encoder_line(const TrackConfig &config) {
   const std::string slices = number(config.slices);
   // Parameter sets in the caps: the offer can then name profile and level before a frame.
   const std::string parse = " ! h264parse ! video/x-h264,stream-format=avc,alignment=au";
+  // x264 names the lowest profile that has what it uses.
+  const std::string tools = config.profile == "high"   ? ":cabac=1:8x8dct=1"
+                            : config.profile == "main" ? ":cabac=1"
+                                                       : "";
   switch (config.codec) {
   case Codec::kVp8:
     // One thread: libvpx spins while it waits for others, which starves a busy machine.
@@ -50,7 +54,8 @@ static std::string encoder_line(const TrackConfig &config) {
     return "x264enc name=encoder tune=zerolatency speed-preset=ultrafast key-int-max=" +
            distance + " bitrate=" + number(config.kbps) + " threads=" + slices +
            " option-string=sliced-threads=" + (config.slices > 1 ? "1" : "0") +
-           ":slices=" + slices + " ! video/x-h264,profile=constrained-baseline" + parse;
+           ":slices=" + slices + tools + " ! video/x-h264,profile=" + config.profile +
+           parse;
   case Codec::kOpenH264:
     return "openh264enc name=encoder complexity=low rate-control=bitrate "
            "slice-mode=n-slices num-slices=" +
@@ -259,6 +264,12 @@ void Track::set_bitrate(unsigned kbps) {
   case Codec::kOpus:
     break;
   }
+}
+
+bool Track::set_profile(const std::string &profile, GError **error) {
+  stop();
+  config_.profile = profile;
+  return start(error);
 }
 
 void Track::set_muted(bool muted) {

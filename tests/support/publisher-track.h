@@ -24,9 +24,10 @@ struct TrackConfig {
   int height = 360;
   int fps = 30;
   unsigned kbps = 2000;
-  unsigned slices = 1;           // H.264: slices per frame
-  std::string pattern = "smpte"; // of videotestsrc
-  std::string raw_fields;        // more of the caps that are encoded: "colorimetry=..."
+  unsigned slices = 1;                          // H.264: slices per frame
+  std::string profile = "constrained-baseline"; // of x264: that, "main" or "high"
+  std::string pattern = "smpte";                // of videotestsrc
+  std::string raw_fields; // more of the caps that are encoded: "colorimetry=..."
 };
 
 // "vp8", "vp9", "h264" or "x264", "openh264", "h265"; false for anything else.
@@ -62,6 +63,8 @@ public:
   void request_keyframe();
   void set_size(int width, int height);
   void set_bitrate(unsigned kbps);
+  // x264, once started. By an encoder of its own, which feeds on whom the old one fed.
+  bool set_profile(const std::string &profile, GError **error);
   // Muted: encodes, but hands nothing on; starts again with a keyframe.
   void set_muted(bool muted);
 

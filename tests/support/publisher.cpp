@@ -144,6 +144,13 @@ void Publisher::set_size(int width, int height) {
   });
 }
 
+bool Publisher::set_profile(const std::string &profile, GError **error) {
+  return call(loop_, [this, &profile, error] {
+    video_config_.profile = profile;
+    return !video_ || video_->set_profile(profile, error);
+  });
+}
+
 static std::string flag_text(const char *name, bool value) {
   JsonObjectPtr object(json_object_new());
   json_object_set_boolean_member(object.get(), name, value);

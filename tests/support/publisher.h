@@ -89,6 +89,8 @@ public:
   // The same with another codec or picture, in sessions that replace the old ones.
   bool set_video(const TrackConfig &video, GError **error);
   void set_size(int width, int height);
+  // Of x264: in the same sessions.
+  bool set_profile(const std::string &profile, GError **error);
   // Stops the picture and tells the viewers so.
   void set_video_muted(bool muted);
   void set_audio_muted(bool muted);
