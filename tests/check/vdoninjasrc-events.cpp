@@ -239,19 +239,40 @@ GST_START_TEST(test_events_failing_sink_leaves_the_other_pad_alone) {
 }
 GST_END_TEST
 
-GST_START_TEST(test_events_eos_before_the_stream_ends_it_when_it_comes) {
+// Whoever is linked as soon as a pad appears hears of the end. A publisher that comes
+// later changes nothing.
+GST_START_TEST(test_events_eos_before_the_stream_ends_it_at_once) {
   Loopback loopback;
   Player player(loopback.play(), {"sink", "audio"});
   player.play();
   loopback.server.await("the request",
                         [](const auto &state) { return state.count("play") > 0; });
   fail_unless(gst_element_send_event(player.pipeline(), gst_event_new_eos()));
-  loopback.publish();
   player.expect("EOS", [](const auto &state) { return state.eos; });
+  player.expect("no more pads", [](const auto &state) { return state.no_more_pads > 0; });
+  fail_unless_equals_int(player.state().pads.size(), 2);
+  loopback.publish();
+  loopback.await("the viewer", [](const auto &state) { return state.connected() == 1; });
   const auto state = player.state();
-  fail_unless_equals_int(state.sinks.at("sink").stream_starts, 1);
-  fail_unless_equals_int(state.buffers("sink"), 0);
+  for (const char *sink : {"sink", "audio"}) {
+    fail_unless_equals_int(state.sinks.at(sink).stream_starts, 1);
+    fail_unless_equals_int(state.buffers(sink), 0);
+  }
   fail_unless(state.errors.empty(), "%s", player.describe().c_str());
+}
+GST_END_TEST
+
+GST_START_TEST(test_events_eos_before_the_stream_ends_what_was_asked_for) {
+  LoopbackServer server;
+  Player video(server.source("stream-id=cam enable-audio=false") + video_sink());
+  Player audio(server.source("stream-id=cam enable-video=false") + audio_sink(),
+               {"audio"});
+  for (Player *player : {&video, &audio}) {
+    player->play();
+    fail_unless(gst_element_send_event(player->pipeline(), gst_event_new_eos()));
+    player->expect("EOS", [](const auto &state) { return state.eos; });
+    fail_unless_equals_int(player->state().pads.size(), 1);
+  }
 }
 GST_END_TEST
 
@@ -264,7 +285,8 @@ static Suite *events_suite() {
   tcase_add_test(tc, test_events_times_are_right_from_the_first_buffer_and_across_a_gap);
   tcase_add_test(tc, test_events_sink_that_has_enough_gets_eos_and_makes_room);
   tcase_add_test(tc, test_events_failing_sink_leaves_the_other_pad_alone);
-  tcase_add_test(tc, test_events_eos_before_the_stream_ends_it_when_it_comes);
+  tcase_add_test(tc, test_events_eos_before_the_stream_ends_it_at_once);
+  tcase_add_test(tc, test_events_eos_before_the_stream_ends_what_was_asked_for);
   return suite;
 }
 

@@ -7,6 +7,7 @@ the answer asked for. `SRC` is vdoninjasrc, `END` a sink that has enough after a
 that most shapes end by themselves; those without are interrupted once frames flow.
 """
 import os
+import secrets
 import shutil
 
 import pytest
@@ -139,6 +140,39 @@ def test_pad_that_never_comes_is_told_and_the_rest_goes_on(publisher):
         launch.interrupt()
         assert launch.wait() == 0
     assert publisher.next_answer()[0] == "H264"
+
+
+@pytest.fixture(scope="module")
+def nobody():
+    """A server without a publisher."""
+    with Publisher([]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("finish", [[], ["-e"]], ids=["stop", "finish"])
+@pytest.mark.parametrize("description", [
+    "SRC ! fakesink",
+    "SRC ! fakesink async=false",
+    "SRC ! queue ! videoconvert ! shmnumpysink shm-name=NAME udp-port=0",
+    "SRC ! videoconvert ! x264enc ! mp4mux ! filesink location=FILE",
+    "SRC ! video/x-h264 ! h264parse ! matroskamux ! filesink location=FILE",
+    "SRC name=s mp4mux name=mux ! filesink location=FILE "
+    "s.video_0 ! queue ! videoconvert ! x264enc ! mux. "
+    "s.audio_0 ! queue ! audioconvert ! avenc_aac ! mux.",
+    "SRC name=s s. ! videoconvert ! fakesink s. ! audioconvert ! fakesink",
+    "SRC enable-video=false ! audioconvert ! fakesink",
+], ids=["plain", "no-preroll", "numpy", "mp4", "mkv-encoded", "mp4-both", "both", "audio"])
+def test_interrupted_before_anybody_publishes_it_ends(description, finish, nobody,
+                                                      tmp_path):
+    """With -e gst-launch-1.0 waits for the end that it sends, however long."""
+    description = fill(description, nobody, "nobody").replace(
+        "FILE", str(tmp_path / "recording")).replace("NAME", secrets.token_hex(8))
+    with Launch(description, *finish) as launch:
+        launch.expect("Waiting for the publisher")
+        launch.interrupt()
+        assert launch.wait() == 0, launch.text()
+    assert ("Got EOS from element" in launch.text()) == bool(finish)
+    assert "ERROR" not in launch.text()
 
 
 def test_compositor_of_two_streams():

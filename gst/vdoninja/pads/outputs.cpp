@@ -106,7 +106,7 @@ void Outputs::watch_links(Output &output) {
 }
 
 // One collection for all pads, so that decodebin3 and playbin3 see what there is.
-void Outputs::announce_streams() {
+void Outputs::announce() {
   auto collection =
       ObjPtr<GstStreamCollection>::adopt(gst_stream_collection_new("vdoninja"));
   for (auto &output : outputs_)
@@ -117,6 +117,7 @@ void Outputs::announce_streams() {
     gst_vdoninja_src_pad_set_collection(output->src_pad(), collection.get());
   gst_element_post_message(element_, gst_message_new_stream_collection(
                                          GST_OBJECT(element_), collection.get()));
+  gst_element_no_more_pads(element_);
 }
 
 std::vector<const Format *> Outputs::negotiate(const WantedStream &wanted,
@@ -154,10 +155,8 @@ std::vector<const Format *> Outputs::negotiate(const WantedStream &wanted,
     if (!format && line.active)
       report_no_codec(line, *output);
   }
-  if (added) {
-    announce_streams();
-    gst_element_no_more_pads(element_);
-  }
+  if (added)
+    announce();
   return formats;
 }
 
@@ -231,8 +230,25 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
   pads.put(to, "pads");
 }
 
+// Who is to be linked once a pad appears has nobody to hear of the end from, and without
+// its sinks no pipeline ends: `gst-launch-1.0 -e` would wait forever. Not of one kind
+// alone: whoever plays the other well, as playbin does, takes an empty pad for an error.
+void Outputs::end_those_that_wait() {
+  if (!outputs_.empty())
+    return;
+  for (MediaKind kind : {MediaKind::kVideo, MediaKind::kAudio}) {
+    MediaLine line;
+    line.kind = kind;
+    if (kind == MediaKind::kVideo ? config_.video : config_.audio)
+      add_output({}, line, 0); // of no stream
+  }
+  if (!outputs_.empty())
+    announce();
+}
+
 void Outputs::finish() {
   finished_ = true;
+  end_those_that_wait();
   for (auto &output : outputs_)
     finish(*output);
 }

@@ -80,7 +80,8 @@ public:
   // An element inside a branch posted an error. False when it is none of ours.
   bool element_failed(GstObject *source, const GError *error);
   // Sends EOS on every pad, also those to come, each from a thread of its own; data
-  // stops.
+  // stops. While there is no pad, one of each kind appears
+  // and ends.
   void finish();
   // Removes all pads. Thread: any, once the loop has stopped.
   void clear();
@@ -94,7 +95,7 @@ private:
   void expose(Output &output);
   void watch_links(Output &output);
   void unlinked(Output &output);
-  void announce_streams();
+  void announce();
   std::vector<std::string> acceptable(Output &output);
   void probe_peer(Output &output);
   void refresh(Output &output);
@@ -112,6 +113,7 @@ private:
   void report_refused(Output &output, GstFlowReturn flow, const CapsPtr &given,
                       const CapsPtr &taken);
   void forget(Output &output);
+  void end_those_that_wait();
   void finish(Output &output);
 
   Loop &loop_;
