@@ -39,20 +39,6 @@ std::string branches(unsigned n) {
   return text;
 }
 
-std::string stream_of(const Player &player, const char *pad_name) {
-  auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(player.source(), pad_name));
-  gchar *id = nullptr;
-  if (pad)
-    g_object_get(pad.get(), "stream-id", &id, nullptr);
-  return id ? StrPtr(id).get() : "";
-}
-
-// Not in the macro itself: it keeps a pointer beyond the life of the text.
-void assert_stream(const Player &player, const char *pad_name, const char *id) {
-  const std::string stream = stream_of(player, pad_name);
-  fail_unless_equals_string(stream.c_str(), id);
-}
-
 void play_everybody(Dialect dialect) {
   Scene scene(dialect);
   auto one = join(scene, "one", 320);
@@ -63,7 +49,7 @@ void play_everybody(Dialect dialect) {
   player.expect("two", [](const State &state) { return shows(state, "sink1", 400); });
   auto three = join(scene, "three", 480);
   player.expect("three", [](const State &state) { return shows(state, "sink2", 480); });
-  assert_stream(player, "video_1", "two");
+  player.assert_stream("video_1", "two");
   fail_unless(player.state().errors.empty());
 }
 

@@ -27,20 +27,6 @@ void expect_screen(const Player &player, const char *sink) {
               "%s", caps.c_str());
 }
 
-std::string stream_of(const Player &player, const char *pad_name) {
-  auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(player.source(), pad_name));
-  fail_unless(bool(pad), "no pad %s", pad_name);
-  gchar *id = nullptr;
-  g_object_get(pad.get(), "stream-id", &id, nullptr);
-  return StrPtr(id).get();
-}
-
-// Not in the macro itself: it keeps a pointer beyond the life of the text.
-void assert_stream(const Player &player, const char *pad_name, const char *id) {
-  const std::string stream = stream_of(player, pad_name);
-  fail_unless_equals_string(stream.c_str(), id);
-}
-
 // Camera first, then a screen that is shared while it plays.
 void play_both(bool channel_first) {
   auto config = small_picture();
@@ -58,8 +44,8 @@ void play_both(bool channel_first) {
   const auto state = player.state();
   fail_unless(state.errors.empty(), "%s", player.describe().c_str());
   fail_unless_equals_int(state.sinks.at("sink").stream_starts, 1);
-  assert_stream(player, "video_0", "cam");
-  assert_stream(player, "video_1", "cam:s");
+  player.assert_stream("video_0", "cam");
+  player.assert_stream("video_1", "cam:s");
 }
 
 } // namespace
@@ -82,7 +68,7 @@ GST_START_TEST(test_screens_alone_leave_the_camera_out) {
     Player player(loopback.server.source(what) + video_sink(0, "sink"));
     player.play();
     expect_screen(player, "sink");
-    assert_stream(player, "video_0", "cam:s");
+    player.assert_stream("video_0", "cam:s");
     // Neither the camera's picture nor its sound.
     fail_unless_equals_int(player.state().pads.size(), 1);
     fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
@@ -117,7 +103,7 @@ GST_START_TEST(test_screens_of_a_room_have_pads_too) {
   player.play();
   player.expect_buffers("sink", 5);
   expect_screen(player, "screen");
-  assert_stream(player, "video_1", "cam:s");
+  player.assert_stream("video_1", "cam:s");
 }
 GST_END_TEST
 

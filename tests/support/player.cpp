@@ -275,6 +275,15 @@ void Player::expect_error(const std::string &part) const {
   });
 }
 
+void Player::assert_stream(const char *name, const char *id) const {
+  auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(source(), name));
+  fail_unless(bool(pad), "no pad %s", name);
+  gchar *shown = nullptr;
+  g_object_get(pad.get(), "stream-id", &shown, nullptr);
+  fail_unless(g_strcmp0(shown, id) == 0, "%s shows '%s', not '%s'", name, shown, id);
+  g_free(shown);
+}
+
 void Player::assert_seamless(unsigned gaps, const std::string &sink) const {
   const State state = this->state();
   const Arrived &arrived = state.sinks.at(sink);

@@ -78,6 +78,8 @@ public:
   // Fails the test unless it saw one pad from beginning to end, time that only grew, no
   // word of an end, and a DISCONT at the start and after each of `gaps` interruptions.
   void assert_seamless(unsigned gaps, const std::string &sink = "sink") const;
+  // Fails the test unless the pad `name` is there and shows the stream `id`.
+  void assert_stream(const char *name, const char *id) const;
   GstElement *pipeline() const { return pipeline_.get(); }
   GstElement *source() const { return source_.get(); }
   // Starts counting frames of a sink that was added later.
