@@ -67,6 +67,27 @@ void set_rank(const char *name, guint rank) {
   gst_object_unref(factory);
 }
 
+struct Registered {
+  explicit Registered(const StandIn &what)
+      : name(what.name), counts(register_stand_in(what)) {}
+  ~Registered() { set_rank(name.c_str(), GST_RANK_NONE); }
+
+  const std::string name;
+  const std::shared_ptr<StandInCounts> counts;
+};
+
+// A show with a stand-in to be taken first, which nobody takes any longer afterwards.
+struct StandInShow : Registered, Show {
+  explicit StandInShow(const StandIn &what, const PublisherConfig &wanted = video_only(),
+                       const std::string &more = "")
+      : Registered(what), Show(wanted, more) {}
+  // Frames come, out of `decoder`, and of the stand-in there were so many instances.
+  void expect(const std::string &decoder, unsigned made) const {
+    assert_delivers(player, decoder.c_str());
+    fail_unless_equals_int(counts->made, made);
+  }
+};
+
 } // namespace
 
 GST_START_TEST(test_decoders_best_rank_delivers) {
@@ -127,11 +148,9 @@ GST_END_TEST
 GST_START_TEST(test_decoders_one_that_does_not_start_makes_way) {
   StandIn absent = vp8_stand_in("absent");
   absent.starts = false;
-  const auto counts = register_stand_in(absent);
-  Show show;
-  assert_delivers(show.player, "vp8dec");
-  fail_unless_equals_int(counts->made, 1);
-  fail_unless_equals_int(counts->started, 0);
+  StandInShow show(absent);
+  show.expect("vp8dec", 1);
+  fail_unless_equals_int(show.counts->started, 0);
   fail_unless(show.player.state().warnings.empty());
 }
 GST_END_TEST
@@ -142,10 +161,8 @@ GST_START_TEST(test_decoders_one_that_starts_slowly_is_waited_for) {
   slow.start_ms = 300;
   slow.own_thread = true;
   slow.withheld = 45;
-  const auto counts = register_stand_in(slow);
-  Show show;
-  assert_delivers(show.player, "slow");
-  fail_unless_equals_int(counts->made, 1);
+  StandInShow show(slow);
+  show.expect("slow", 1);
 }
 GST_END_TEST
 
@@ -174,11 +191,8 @@ GST_START_TEST(test_decoders_one_that_errs_at_frame_1_makes_way) {
       StandIn bad = vp8_stand_in("bad" + std::to_string(int(fault) * 2 + own_thread));
       bad.fault = fault;
       bad.own_thread = own_thread;
-      const auto counts = register_stand_in(bad);
-      Show show;
-      assert_delivers(show.player, "vp8dec");
-      fail_unless_equals_int(counts->made, 1);
-      set_rank(bad.name.c_str(), GST_RANK_NONE);
+      StandInShow show(bad);
+      show.expect("vp8dec", 1);
     }
   }
 }
@@ -189,11 +203,9 @@ GST_START_TEST(test_decoders_one_that_errs_later_is_made_anew_then_makes_way) {
   StandIn bad = vp8_stand_in("bad");
   bad.fault = Fault::kError;
   bad.good = 100;
-  const auto counts = register_stand_in(bad);
-  Show show(video_only(Codec::kVp8, 120));
+  StandInShow show(bad, video_only(Codec::kVp8, 120));
   show.player.expect_buffers("sink", 350);
-  assert_delivers(show.player, "vp8dec");
-  fail_unless_equals_int(counts->made, 3);
+  show.expect("vp8dec", 3);
 }
 GST_END_TEST
 
@@ -201,13 +213,11 @@ GST_START_TEST(test_decoders_one_that_errs_at_frame_1000_is_made_anew) {
   StandIn bad = vp8_stand_in("bad");
   bad.fault = Fault::kRefuse;
   bad.good = 1000;
-  const auto counts = register_stand_in(bad);
-  Show show(video_only(Codec::kVp8, 120));
+  StandInShow show(bad, video_only(Codec::kVp8, 120));
   show.player.expect(
       "1000 frames", [](const auto &state) { return state.buffers("sink") >= 990; }, 30s);
   show.player.expect_buffers("sink", 30);
-  assert_delivers(show.player, "bad");
-  fail_unless_equals_int(counts->made, 2);
+  show.expect("bad", 2);
 }
 GST_END_TEST
 
@@ -215,11 +225,8 @@ GST_START_TEST(test_decoders_one_that_stalls_from_the_start_makes_way) {
   for (Fault fault : {Fault::kStall, Fault::kBlock}) {
     StandIn bad = vp8_stand_in("bad" + std::to_string(int(fault)));
     bad.fault = fault;
-    const auto counts = register_stand_in(bad);
-    Show show;
-    assert_delivers(show.player, "vp8dec");
-    fail_unless_equals_int(counts->made, 1);
-    set_rank(bad.name.c_str(), GST_RANK_NONE);
+    StandInShow show(bad);
+    show.expect("vp8dec", 1);
   }
 }
 GST_END_TEST
@@ -231,12 +238,9 @@ GST_START_TEST(test_decoders_one_that_stalls_later_is_made_anew) {
     bad.own_thread = fault == Fault::kBlock; // its queue takes more, and then no more
     bad.good = 20;
     bad.faulty = 1;
-    const auto counts = register_stand_in(bad);
-    Show show;
+    StandInShow show(bad);
     show.player.expect_buffers("sink", 30);
-    assert_delivers(show.player, bad.name.c_str());
-    fail_unless_equals_int(counts->made, 2);
-    set_rank(bad.name.c_str(), GST_RANK_NONE);
+    show.expect(bad.name, 2);
   }
 }
 GST_END_TEST
@@ -252,13 +256,10 @@ GST_START_TEST(test_decoders_odd_colorimetry_and_aspect_are_kept_from_one_that_r
     strict.insists_on = "video/x-h264,colorimetry=(string){bt709,bt601,smpte240m},"
                         "pixel-aspect-ratio=(fraction)1/1";
     strict.name += std::to_string(number++);
-    const auto counts = register_stand_in(strict);
     PublisherConfig config = video_only(Codec::kX264);
     config.video.raw_fields = odd;
-    Show show(config);
-    assert_delivers(show.player, strict.name.c_str());
-    fail_unless_equals_int(counts->made, 1);
-    set_rank(strict.name.c_str(), GST_RANK_NONE);
+    StandInShow show(strict, config);
+    show.expect(strict.name, 1);
   }
 }
 GST_END_TEST
@@ -269,8 +270,7 @@ GST_START_TEST(test_decoders_one_that_cannot_follow_a_new_size_is_made_anew) {
     const std::string name = "rigid" + std::to_string(int(fault));
     StandIn rigid = h264 ? h264_stand_in(name) : vp8_stand_in(name);
     rigid.on_resize = fault;
-    const auto counts = register_stand_in(rigid);
-    Show show(video_only(h264 ? Codec::kX264 : Codec::kVp8));
+    StandInShow show(rigid, video_only(h264 ? Codec::kX264 : Codec::kVp8));
     show.player.expect_buffers("sink", 5);
     unsigned made = 1;
     // More often than errors are forgiven.
@@ -279,10 +279,8 @@ GST_START_TEST(test_decoders_one_that_cannot_follow_a_new_size_is_made_anew) {
         break; // takes seconds each
       show.publisher->set_size(width, width * 9 / 16);
       show.player.expect_caps("sink", "width=(int)" + std::to_string(width));
-      assert_delivers(show.player, name.c_str());
-      fail_unless_equals_int(counts->made, ++made);
+      show.expect(name, ++made);
     }
-    set_rank(name.c_str(), GST_RANK_NONE);
   }
 }
 GST_END_TEST
@@ -309,11 +307,10 @@ GST_START_TEST(test_decoders_wanted_one_that_errs_is_tried_again) {
   StandIn bad = vp8_stand_in("bad");
   bad.fault = Fault::kError;
   bad.faulty = 2;
-  const auto counts = register_stand_in(bad);
-  Show show(video_only(), "video-decoder=bad");
+  StandInShow show(bad, video_only(), "video-decoder=bad");
   assert_delivers(show.player, "bad");
   show.player.expect_warning("bad");
-  fail_unless_equals_int(counts->made, 3);
+  fail_unless_equals_int(show.counts->made, 3);
   fail_unless_equals_int(show.player.state().warnings.size(), 1);
 }
 GST_END_TEST
