@@ -152,6 +152,16 @@ struct Show : Loopback {
   Player player;
 };
 
+// The same with its sound, in the sink "audio".
+struct ShowAndSound : Loopback {
+  explicit ShowAndSound(const std::string &more = "")
+      : player(play(more), {"sink", "audio"}) {
+    publish();
+    player.play();
+  }
+  Player player;
+};
+
 inline bool has_element(const char *name) {
   GstElementFactory *factory = gst_element_factory_find(name);
   if (factory)

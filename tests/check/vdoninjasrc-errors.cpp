@@ -150,23 +150,17 @@ GST_START_TEST(test_errors_missing_audio_decoder_names_the_package) {
 GST_END_TEST
 
 GST_START_TEST(test_errors_video_decoder_that_does_not_exist) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play("video-decoder=nosuchdec"), {"sink", "audio"});
-  player.play();
-  player.expect_error("nosuchdec");
-  fail_unless_equals_int(player.state().errors.size(), 1);
+  ShowAndSound show("video-decoder=nosuchdec");
+  show.player.expect_error("nosuchdec");
+  fail_unless_equals_int(show.player.state().errors.size(), 1);
 }
 GST_END_TEST
 
 // None of the publisher's codecs is allowed.
 GST_START_TEST(test_errors_no_codec_in_common) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play("video-codecs=<VP9>"), {"sink", "audio"});
-  player.play();
-  player.expect_error("the publisher offers VP8");
-  const auto state = player.state();
+  ShowAndSound show("video-codecs=<VP9>");
+  show.player.expect_error("the publisher offers VP8");
+  const auto state = show.player.state();
   fail_unless_equals_int(state.errors.size(), 1);
   fail_unless(state.errors[0].domain == GST_STREAM_ERROR &&
               state.errors[0].code == GST_STREAM_ERROR_CODEC_NOT_FOUND);

@@ -37,16 +37,13 @@ GstElement *add_sink(Player &player, const char *name) {
 } // namespace
 
 GST_START_TEST(test_pads_unlinked_one_costs_no_decoder_and_disturbs_nobody) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.source() + video_sink());
-  player.play();
-  player.expect_buffers("sink", 20);
-  fail_unless(has_decoder(player.pipeline(), "Video"));
-  fail_if(has_decoder(player.pipeline(), "Audio"));
-  expect_whole(player);
-  fail_unless_equals_int(player.state().pads.size(), 2);
-  fail_unless_equals_int(player.state().no_more_pads, 1);
+  Show show(small_picture());
+  show.player.expect_buffers("sink", 20);
+  fail_unless(has_decoder(show.player.pipeline(), "Video"));
+  fail_if(has_decoder(show.player.pipeline(), "Audio"));
+  expect_whole(show.player);
+  fail_unless_equals_int(show.player.state().pads.size(), 2);
+  fail_unless_equals_int(show.player.state().no_more_pads, 1);
 }
 GST_END_TEST
 
@@ -65,19 +62,16 @@ GST_START_TEST(test_pads_without_any_link_nothing_is_decoded) {
 GST_END_TEST
 
 GST_START_TEST(test_pads_linked_late_and_again_deliver) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.source() + video_sink());
-  player.play();
-  player.expect_buffers("sink", 5);
-  GstElement *sink = add_sink(player, "late");
+  Show show(small_picture());
+  show.player.expect_buffers("sink", 5);
+  GstElement *sink = add_sink(show.player, "late");
   for (int round = 0; round < 3; round++) {
-    fail_unless(gst_element_link_pads(player.source(), "audio_0", sink, "sink"));
-    player.expect_buffers("late", 10);
-    gst_element_unlink_pads(player.source(), "audio_0", sink, "sink");
-    player.expect_buffers("sink", 3);
+    fail_unless(gst_element_link_pads(show.player.source(), "audio_0", sink, "sink"));
+    show.player.expect_buffers("late", 10);
+    gst_element_unlink_pads(show.player.source(), "audio_0", sink, "sink");
+    show.player.expect_buffers("sink", 3);
   }
-  expect_whole(player);
+  expect_whole(show.player);
 }
 GST_END_TEST
 
@@ -171,32 +165,26 @@ GST_START_TEST(test_pads_disabled_media_have_none) {
 GST_END_TEST
 
 GST_START_TEST(test_pads_go_on_after_a_pause) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 5);
+  ShowAndSound show;
+  show.player.expect_buffers("sink", 5);
   for (int round = 0; round < 3; round++) {
-    gst_element_set_state(player.pipeline(), GST_STATE_PAUSED);
-    player.play();
-    player.expect_buffers("sink", 5);
-    player.expect_buffers("audio", 5);
+    gst_element_set_state(show.player.pipeline(), GST_STATE_PAUSED);
+    show.player.play();
+    show.player.expect_buffers("sink", 5);
+    show.player.expect_buffers("audio", 5);
   }
-  const auto state = player.state();
-  fail_unless(state.errors.empty(), "%s", player.describe().c_str());
+  const auto state = show.player.state();
+  fail_unless(state.errors.empty(), "%s", show.player.describe().c_str());
   fail_unless_equals_int(state.sinks.at("sink").stream_starts, 1);
-  fail_unless_equals_int(loopback.publisher->state().sessions, 1);
+  fail_unless_equals_int(show.publisher->state().sessions, 1);
 }
 GST_END_TEST
 
 GST_START_TEST(test_pads_latency_is_live) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play("latency=50"), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 5);
+  ShowAndSound show("latency=50");
+  show.player.expect_buffers("sink", 5);
   const auto rtpbin = ObjPtr<GstElement>::adopt(
-      gst_bin_get_by_name(GST_BIN(player.pipeline()), "rtpbin"));
+      gst_bin_get_by_name(GST_BIN(show.player.pipeline()), "rtpbin"));
   guint ms = 0;
   g_object_get(rtpbin.get(), "latency", &ms, nullptr);
   fail_unless_equals_int(ms, 50);
@@ -209,11 +197,11 @@ GST_START_TEST(test_pads_latency_is_live) {
         static_cast<Watched<guint> *>(data)->update([now](guint &value) { value = now; });
       }),
       &told);
-  g_object_set(player.source(), "latency", 120u, nullptr);
+  g_object_set(show.player.source(), "latency", 120u, nullptr);
   fail_unless(told.wait(5s, [](guint value) { return value == 120; }));
   g_signal_handler_disconnect(rtpbin.get(), handler);
-  player.expect_buffers("sink", 5);
-  fail_unless(player.state().errors.empty());
+  show.player.expect_buffers("sink", 5);
+  fail_unless(show.player.state().errors.empty());
 }
 GST_END_TEST
 

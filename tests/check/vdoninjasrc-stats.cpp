@@ -68,13 +68,10 @@ GST_START_TEST(test_stats_of_an_element_that_does_not_run) {
 GST_END_TEST
 
 GST_START_TEST(test_stats_count_what_arrives) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 10);
-  player.expect_buffers("audio", 10);
-  const StructurePtr stats = get_stats(player.source(), nullptr);
+  ShowAndSound show;
+  show.player.expect_buffers("sink", 10);
+  show.player.expect_buffers("audio", 10);
+  const StructurePtr stats = get_stats(show.player.source(), nullptr);
   const GValue *streams = list_of(stats.get(), "streams");
   fail_unless_equals_int(gst_value_list_get_size(streams), 1);
   const GstStructure *stream = item(streams, 0);
@@ -103,53 +100,44 @@ GST_END_TEST
 GST_START_TEST(test_stats_count_no_loss_when_the_picture_pauses) {
   auto config = small_picture();
   config.with_audio = false;
-  Loopback loopback(config);
-  loopback.publish();
-  Player player(loopback.source() + video_sink());
-  player.play();
-  player.expect_buffers("sink", 20);
+  Show show(config);
+  show.player.expect_buffers("sink", 20);
   for (int round = 0; round < 2; round++) {
-    loopback.publisher->set_video_muted(true);
+    show.publisher->set_video_muted(true);
     std::this_thread::sleep_for(700ms); // the pause; jitterbuffers wait for 200 ms
-    loopback.publisher->set_video_muted(false);
-    player.expect_buffers("sink", 10);
+    show.publisher->set_video_muted(false);
+    show.player.expect_buffers("sink", 10);
   }
-  const StructurePtr stats = get_stats(player.source(), nullptr);
+  const StructurePtr stats = get_stats(show.player.source(), nullptr);
   fail_unless_equals_uint64(number(jitterbuffer(stats.get(), "video"), "num-lost"), 0);
   fail_unless_equals_uint64(number(jitterbuffer(stats.get(), "video"), "num-late"), 0);
 }
 GST_END_TEST
 
 GST_START_TEST(test_stats_of_one_stream_leave_others_out) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play("stream-id=cam,other"), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 1);
-  const StructurePtr all = get_stats(player.source(), nullptr);
+  ShowAndSound show("stream-id=cam,other");
+  show.player.expect_buffers("sink", 1);
+  const StructurePtr all = get_stats(show.player.source(), nullptr);
   fail_unless_equals_int(gst_value_list_get_size(list_of(all.get(), "streams")), 2);
-  const StructurePtr one = get_stats(player.source(), "other");
+  const StructurePtr one = get_stats(show.player.source(), "other");
   const GValue *streams = list_of(one.get(), "streams");
   fail_unless_equals_int(gst_value_list_get_size(streams), 1);
   const GstStructure *other = item(streams, 0);
   fail_unless_equals_string(gst_structure_get_string(other, "stream-id"), "other");
   gboolean connected = TRUE;
   fail_unless(gst_structure_get_boolean(other, "connected", &connected) && !connected);
-  const StructurePtr none = get_stats(player.source(), "nobody");
+  const StructurePtr none = get_stats(show.player.source(), "nobody");
   fail_unless_equals_int(gst_value_list_get_size(list_of(none.get(), "streams")), 0);
 }
 GST_END_TEST
 
 GST_START_TEST(test_stats_count_sessions) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 3);
+  ShowAndSound show;
+  show.player.expect_buffers("sink", 3);
   GError *error = nullptr;
-  fail_unless(loopback.publisher->restart(true, &error));
-  player.expect_buffers("sink", 10);
-  const StructurePtr stats = get_stats(player.source(), "cam");
+  fail_unless(show.publisher->restart(true, &error));
+  show.player.expect_buffers("sink", 10);
+  const StructurePtr stats = get_stats(show.player.source(), "cam");
   guint sessions = 0;
   gst_structure_get_uint(item(list_of(stats.get(), "streams"), 0), "sessions", &sessions);
   fail_unless_equals_int(sessions, 2);
