@@ -10,13 +10,12 @@ which holds all the element does with a packet; its loop thread is given besides
 same is done with encoded output and with a pad that nobody linked, and with decodebin3 as
 the other way. Exit status 1 when a bound is exceeded.
 """
-import argparse
 import json
 import os
 import subprocess
 import sys
 
-from py_support import BUILD
+from py_support import BUILD, machine, stream_options
 from viewer import publishing, source
 
 BARE = ("rtph264depay name=in ! h264parse ! avdec_h264 ! "
@@ -44,8 +43,7 @@ def measure(args, size):
                **{name: result["element"]["cpu"] / result["beside"]["cpu"]
                   for name, result in (("raw", raw), ("encoded", encoded),
                                        ("unlinked", unlinked))}}
-    print(f"{size} at {args.fps} frames/s, load {os.getloadavg()[0]:.1f} on "
-          f"{os.cpu_count()} cores")
+    print(f"{size} at {args.fps} frames/s, {machine()}")
     for name, way in (("vdoninjasrc", raw["element"]), ("bare chain", raw["beside"]),
                       ("decodebin3", other["beside"])):
         print(f"  {name:12} latency {way['median']:7.3f} ms (p95 {way['p95']:7.3f}), "
@@ -61,12 +59,7 @@ def measure(args, size):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"])
-    parser.add_argument("--fps", type=int, default=30)
-    parser.add_argument("--codec", choices=["h264", "openh264"], default="h264")
-    parser.add_argument("--slices", type=int, default=1)
-    parser.add_argument("--bitrate", type=int, default=4000, help="kbit/s")
+    parser = stream_options(__doc__)
     parser.add_argument("--frames", type=int, default=300, help="per run")
     parser.add_argument("--settle", type=int, default=60, help="frames before those")
     args = parser.parse_args()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the benchmarks of the readers share: a writer, and readers of both segments."""
+"""What the benchmarks share: a writer, readers of both segments, options and what a
+figure is worth."""
+import argparse
 import mmap
 import os
 import secrets
@@ -59,6 +61,22 @@ class PublishedReader:
             return None
         self.counter = data[4]
         return data[5:5 + width * height * 3].reshape(height, width, 3)
+
+
+def machine():
+    """Without it no figure can be judged."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+def stream_options(description):
+    """A parser with the options of the stream that is published."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"])
+    parser.add_argument("--fps", type=int, default=30)
+    parser.add_argument("--codec", choices=["h264", "openh264"], default="h264")
+    parser.add_argument("--slices", type=int, default=1)
+    parser.add_argument("--bitrate", type=int, default=4000, help="kbit/s")
+    return parser
 
 
 def free_port():

@@ -16,7 +16,6 @@ With --publish-py DIR, a checkout of Raspberry.Ninja, `publish.py --framebuffer`
 the same stream in turns with ours, and the figures are given as ratios too. All that is
 compared runs in the same minutes on the same machine; on a busy one, trust ratios only.
 """
-import argparse
 import contextlib
 import json
 import os
@@ -28,7 +27,7 @@ import sys
 import tempfile
 import time
 
-from py_support import BUILD, ROOT
+from py_support import BUILD, ROOT, machine, stream_options
 
 import shmnumpy
 
@@ -253,8 +252,7 @@ def measure(args, size):
             for name, way in ways.items():
                 runs[name].append(way(*to))
             shares.append(parts(args, file.name))
-    print(f"{size} at {args.fps} frames/s, {args.codec}, load {os.getloadavg()[0]:.1f} on "
-          f"{os.cpu_count()} cores")
+    print(f"{size} at {args.fps} frames/s, {args.codec}, {machine()}")
     figures = {name: summary(of) for name, of in runs.items()}
     for name, of in figures.items():
         show(name, of)
@@ -273,12 +271,7 @@ def measure(args, size):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"])
-    parser.add_argument("--fps", type=int, default=30)
-    parser.add_argument("--codec", choices=["h264", "openh264"], default="h264")
-    parser.add_argument("--slices", type=int, default=1)
-    parser.add_argument("--bitrate", type=int, default=4000, help="kbit/s")
+    parser = stream_options(__doc__)
     parser.add_argument("--seconds", type=float, default=8, help="per run")
     parser.add_argument("--settle", type=float, default=2, help="before each measurement")
     parser.add_argument("--rounds", type=int, default=2)
