@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "json-text.h"
+#include "random-id.h"
 
 namespace vdn {
 
@@ -20,7 +21,7 @@ constexpr unsigned kSeedAttempts = 3;
 
 void Publisher::go_online() {
   if (config_.dialect == Dialect::kCustom)
-    self_.self = random_text(20);
+    self_.self = random_id(20);
   SignalingConfig config;
   config.url = config_.server;
   config.tls_flags = config_.tls_flags;

@@ -9,6 +9,7 @@
 
 #include "json-text.h"
 #include "loop-call.h"
+#include "random-id.h"
 
 namespace vdn {
 
@@ -18,15 +19,6 @@ using namespace std::chrono_literals;
 constexpr gint64 kConnectingUs = 3 * G_USEC_PER_SEC;
 // For the farewell to leave before the connection does.
 constexpr unsigned kFarewellMs = 100;
-
-std::string random_text(size_t length) {
-  static constexpr char kLetters[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  std::string result;
-  for (size_t i = 0; i < length; i++)
-    result += kLetters[g_random_int_range(0, sizeof(kLetters) - 1)];
-  return result;
-}
 
 // For a server on this machine: libnice leaves loopback out unless it is told every
 // address, and there may be no other.
@@ -288,7 +280,7 @@ std::vector<Publisher::TrackPtr> Publisher::tracks(bool video, bool audio) const
 // --- sessions ---
 
 std::optional<std::string> Publisher::new_session() const {
-  return config_.null_session ? std::nullopt : std::make_optional(random_text(10));
+  return config_.null_session ? std::nullopt : std::make_optional(random_id(10));
 }
 
 void Publisher::request(const std::string &peer) {

@@ -180,9 +180,6 @@ private:
   std::unique_ptr<Timer> retry_timer_, farewell_timer_;
 };
 
-// Letters and digits, as VDO.Ninja makes its ids. Thread: any.
-std::string random_text(size_t length);
-
 // What ICE shall gather from when `server` is on this machine; empty otherwise: libnice
 // then finds the addresses. Thread: any.
 std::vector<std::string> local_addresses(const std::string &server);

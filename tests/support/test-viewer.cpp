@@ -7,6 +7,7 @@
 
 #include "loop-call.h"
 #include "publisher.h"
+#include "random-id.h"
 
 namespace vdn {
 
@@ -15,7 +16,7 @@ TestViewer::TestViewer(ViewerConfig config)
       loop_("test-viewer") {
   self_.dialect = config_.dialect;
   if (config_.dialect == Dialect::kCustom)
-    self_.self = random_text(20);
+    self_.self = random_id(20);
   if (!config_.room.empty())
     self_.wire_room = secret_.wire_room(sanitize_room(config_.room));
   SignalingConfig signaling;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "random-id.h"
 #include "retry.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
@@ -22,15 +23,6 @@ constexpr size_t kMaxStreams = 256;
 constexpr gint64 kSettledUs = 60 * G_USEC_PER_SEC;
 // A new identity at most this often.
 constexpr gint64 kRenewGapUs = 5 * G_USEC_PER_SEC;
-
-std::string random_id(size_t length) {
-  static const char alphabet[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  std::string id;
-  for (size_t i = 0; i < length; i++)
-    id += alphabet[g_random_int_range(0, sizeof alphabet - 1)];
-  return id;
-}
 
 } // namespace
 
