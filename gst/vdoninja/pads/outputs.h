@@ -80,8 +80,7 @@ public:
   // An element inside a branch posted an error. False when it is none of ours.
   bool element_failed(GstObject *source, const GError *error);
   // Sends EOS on every pad, also those to come, each from a thread of its own; data
-  // stops. While there is no pad, one of each kind appears
-  // and ends.
+  // stops. While there is no pad, one of each kind appears and ends.
   void finish();
   // Removes all pads. Thread: any, once the loop has stopped.
   void clear();
