@@ -22,6 +22,10 @@ constexpr unsigned kRelapsesForgiven = 2;
 constexpr unsigned kProvenMs = 60000;
 constexpr unsigned kStartOverMs = 2000;
 
+const char *name_of(Form form) {
+  return form == Form::kRaw ? "raw" : form == Form::kRtp ? "rtp" : "encoded";
+}
+
 } // namespace
 
 // Brings what is behind a pad in line with whether somebody takes it.
@@ -83,7 +87,7 @@ void Outputs::connect_source(Output &output) {
   }
   output.branch_id = branch_id;
   GstElement *bin = output.branch.bin.get();
-  GST_INFO_OBJECT(output.pad.get(), "delivering %s, decoder %s",
+  GST_INFO_OBJECT(output.pad.get(), "delivering %s %s, decoder %s", name_of(output.form),
                   output.source.encoding.c_str(),
                   output.branch.decoder.empty() ? "none" : output.branch.decoder.c_str());
   gst_bin_add(GST_BIN(element_), bin);
