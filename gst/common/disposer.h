@@ -16,17 +16,21 @@ namespace vdn {
 
 class Disposer : public std::enable_shared_from_this<Disposer> {
 public:
-  using Farewell = void (*)(GstElement *);
+  // Sets an element to NULL. Thread: the pool's.
+  using Stop = void (*)(GstElement *);
+  static void stop(GstElement *element) {
+    gst_element_set_state(element, GST_STATE_NULL);
+  }
 
-  // Sets `element`, a child of `bin`, to NULL and removes it, later; `farewell`, if any,
-  // is called just before, on the pool's thread. Thread: any.
-  void dispose(GstBin *bin, ObjPtr<GstElement> element, Farewell farewell = nullptr) {
+  // Sets `element`, a child of `bin`, to NULL by `how` and removes it, later. Thread:
+  // any.
+  void dispose(GstBin *bin, ObjPtr<GstElement> element, Stop how = stop) {
     {
       Lock lock(mutex_);
       pending_.push_back({ObjPtr<GstBin>::ref(bin), element});
     }
     gst_element_set_locked_state(element.get(), TRUE);
-    auto *work = new Work{shared_from_this(), std::move(element), farewell};
+    auto *work = new Work{shared_from_this(), std::move(element), how};
     // On the bin: a reference to the element itself would outlive run().
     gst_element_call_async(GST_ELEMENT_CAST(bin), run, work,
                            [](gpointer data) { delete static_cast<Work *>(data); });
@@ -60,14 +64,12 @@ private:
   struct Work {
     std::shared_ptr<Disposer> disposer;
     ObjPtr<GstElement> element;
-    Farewell farewell;
+    Stop stop;
   };
 
   static void run(GstElement *, gpointer data) {
     auto *work = static_cast<Work *>(data);
-    if (work->farewell)
-      work->farewell(work->element.get());
-    gst_element_set_state(work->element.get(), GST_STATE_NULL);
+    work->stop(work->element.get());
     work->disposer->stopped(std::move(work->element));
   }
 

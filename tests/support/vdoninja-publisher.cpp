@@ -13,14 +13,14 @@ namespace {
 struct Arguments {
   gchar *server = nullptr, *dialect = nullptr, *stream_id = nullptr, *room = nullptr;
   gchar *password = nullptr, *salt = nullptr, *label = nullptr, *stun = nullptr;
-  gchar *codec = nullptr, *size = nullptr, *pattern = nullptr;
+  gchar *codec = nullptr, *size = nullptr, *pattern = nullptr, *address = nullptr;
   gint fps = 30, bitrate = 2500, slices = 1, seconds = 0;
   gboolean insecure = FALSE, no_audio = FALSE, channel_first = FALSE,
            null_session = FALSE, socket_signaling = FALSE;
 
   ~Arguments() {
     for (gchar *text : {server, dialect, stream_id, room, password, salt, label, stun,
-                        codec, size, pattern})
+                        codec, size, pattern, address})
       g_free(text);
   }
 };
@@ -39,6 +39,7 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
       {"salt", 0, 0, text, &into->salt, "Salt (vdo.ninja)", "TEXT"},
       {"label", 0, 0, text, &into->label, "Name to show", "TEXT"},
       {"stun-server", 0, 0, text, &into->stun, "stun://host:port", "URL"},
+      {"local-address", 0, 0, text, &into->address, "The only one to send from", "IP"},
       {"codec", 'c', 0, text, &into->codec,
        "vp8 (default), vp9, h264 (x264), openh264, h265; several: the viewer chooses",
        "NAME,..."},
@@ -114,6 +115,8 @@ bool make_config(const Arguments &from, vdn::PublisherConfig *config, GError **e
   set(&config->label, from.label);
   set(&config->stun_server, from.stun);
   set(&config->video.pattern, from.pattern);
+  if (from.address)
+    config->local_addresses = {from.address};
   config->video.fps = from.fps;
   config->video.kbps = from.bitrate;
   config->video.slices = from.slices;

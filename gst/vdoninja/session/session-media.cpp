@@ -72,17 +72,21 @@ const MediaLine *line_of(const Offer &offer, GstPad *pad, MediaKind kind) {
 
 } // namespace
 
-// A bin that receives blocks its data until ICE is connected. When ICE changes while
-// webrtcbin goes to NULL, the bin, which is there already, blocks once more, by a
-// reference to itself that nobody drops (1.22 to 1.26).
-void Session::unfollow_ice(GstElement *webrtc) {
+// A bin that receives blocks its data until ICE is connected. When ICE changes, or a
+// description comes into effect, while webrtcbin goes to NULL, the bin, which is there
+// already, blocks once more, by a reference to itself: it lets go only when it goes to
+// NULL again. By then nobody must tell it of ICE any longer.
+void Session::stop_webrtcbin(GstElement *webrtc) {
   ObjPtr<GObject> ice;
   if (auto dtls = dtls_transport(webrtc))
     g_object_get(dtls.get(), "transport", ice.out(), nullptr);
-  if (!ice)
-    return;
+  if (ice)
+    for (const auto &bin : receiving_bins(webrtc))
+      g_signal_handlers_disconnect_by_data(ice.get(), bin.get());
+  gst_element_set_state(webrtc, GST_STATE_NULL);
   for (const auto &bin : receiving_bins(webrtc))
-    g_signal_handlers_disconnect_by_data(ice.get(), bin.get());
+    GST_ELEMENT_GET_CLASS(bin.get())->change_state(bin.get(),
+                                                   GST_STATE_CHANGE_READY_TO_NULL);
 }
 
 // Thread: streaming.

@@ -176,7 +176,7 @@ void Session::close() {
   channel_.reset();
   channel_ready_ = false;
   if (webrtc_)
-    disposer_->dispose(bin_.get(), std::move(webrtc_), unfollow_ice);
+    disposer_->dispose(bin_.get(), std::move(webrtc_), stop_webrtcbin);
 }
 
 void Session::set_latency(unsigned ms) {

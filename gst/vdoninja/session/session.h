@@ -161,7 +161,7 @@ private:
   void fail(SessionError code, const std::string &text);
 
   static void on_new_transceiver(GstElement *, GstWebRTCRTPTransceiver *, gpointer);
-  static void unfollow_ice(GstElement *webrtc); // thread: any
+  static void stop_webrtcbin(GstElement *webrtc); // thread: the pool's
   static void on_pad_added(GstElement *, GstPad *, gpointer);
   static void count_packets(GstPad *pad, std::shared_ptr<std::atomic<guint64>> packets);
   static GstPadProbeReturn on_first_buffer(GstPad *, GstPadProbeInfo *, gpointer);
