@@ -143,10 +143,12 @@ std::string what_is_left(const Footprint &early, const Objects &early_objects) {
 // handshake: DTLS cannot send what a packet makes it send, and leaves the packet unread;
 // RTCP that is on its way to a pad that has been reset.
 void ignore_warnings_of_webrtcbin() {
-  for (const char *text : {"gst_dtls_connection_process.*bio_buffer",
-                           "srtpdec.*Got data flow before segment event"})
+  const std::pair<const char *, const char *> by_domain[] = {
+      {nullptr, "gst_dtls_connection_process.*bio_buffer"},
+      {"GStreamer", "srtpdec.*Got data flow before segment event"}};
+  for (const auto &[domain, text] : by_domain)
     gst_check_add_log_filter(
-        nullptr, G_LOG_LEVEL_WARNING,
+        domain, G_LOG_LEVEL_WARNING,
         g_regex_new(text, G_REGEX_OPTIMIZE, G_REGEX_MATCH_NOTEMPTY, nullptr), nullptr,
         nullptr, nullptr);
 }
