@@ -58,6 +58,21 @@ private:
   T *ptr_ = nullptr;
 };
 
+// An object that may be gone by the time it is asked for. Thread: any.
+template <typename T> class WeakPtr {
+public:
+  explicit WeakPtr(T *ptr) { g_weak_ref_init(&ref_, ptr); }
+  ~WeakPtr() { g_weak_ref_clear(&ref_); }
+  WeakPtr(const WeakPtr &) = delete;
+  WeakPtr &operator=(const WeakPtr &) = delete;
+
+  // NULL when it is gone.
+  ObjPtr<T> lock() { return ObjPtr<T>::adopt(static_cast<T *>(g_weak_ref_get(&ref_))); }
+
+private:
+  GWeakRef ref_;
+};
+
 template <auto Function> struct Releaser {
   template <typename T> void operator()(T *ptr) const { Function(ptr); }
 };

@@ -402,9 +402,12 @@ void Session::channel_arrived(ObjPtr<GstWebRTCDataChannel> channel) {
     GST_INFO_OBJECT(webrtc_.get(), "ignoring data channel \"%s\"", label.get());
     return;
   }
-  run_later(weak_from_this(), loop_.shared_from_this(), [channel](Session &self) {
-    self.channel_ = channel;
-    self.channel_opened();
+  // Weak: the job may still be waiting when webrtcbin goes, and the channel goes first.
+  auto weak = std::make_shared<WeakPtr<GstWebRTCDataChannel>>(channel.get());
+  run_later(weak_from_this(), loop_.shared_from_this(), [weak](Session &self) {
+    self.channel_ = weak->lock();
+    if (self.channel_)
+      self.channel_opened();
   });
   auto connect = [&](const char *signal, GCallback handler) {
     g_signal_connect_data(channel.get(), signal, handler,
