@@ -33,21 +33,44 @@ ObjPtr<GObject> dtls_transport(GstElement *webrtc) {
   return dtls;
 }
 
-// The children that receive: one for each transport.
-std::vector<ObjPtr<GstElement>> receiving_bins(GstElement *webrtc) {
-  std::vector<ObjPtr<GstElement>> found;
-  GstIterator *children = gst_bin_iterate_elements(GST_BIN(webrtc));
+using Elements = std::vector<ObjPtr<GstElement>>;
+
+// Those of `found`, which is freed, for which `wanted` holds.
+template <typename Wanted> Elements elements_of(GstIterator *found, Wanted wanted) {
+  struct Search {
+    Elements elements;
+    Wanted wanted;
+  } search{{}, wanted};
   gst_iterator_foreach(
-      children,
+      found,
       [](const GValue *item, gpointer data) {
-        auto *child = static_cast<GstElement *>(g_value_get_object(item));
-        if (g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin"))
-          static_cast<std::vector<ObjPtr<GstElement>> *>(data)->push_back(
-              ObjPtr<GstElement>::ref(child));
+        auto *into = static_cast<Search *>(data);
+        auto *element = static_cast<GstElement *>(g_value_get_object(item));
+        if (into->wanted(element))
+          into->elements.push_back(ObjPtr<GstElement>::ref(element));
       },
-      &found);
-  gst_iterator_free(children);
-  return found;
+      &search);
+  gst_iterator_free(found);
+  return search.elements;
+}
+
+// The children that receive: one for each transport.
+Elements receiving_bins(GstElement *webrtc) {
+  return elements_of(gst_bin_iterate_elements(GST_BIN(webrtc)), [](GstElement *child) {
+    return g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin");
+  });
+}
+
+// Nothing flows out of a receiving bin any longer. Its own order of going down lets
+// packets through to pads that have been reset, of which DTLS and SRTP complain.
+void dry_up(GstElement *receiving_bin) {
+  for (const char *factory : {"nicesrc", "queue"})
+    for (const auto &child : elements_of(
+             gst_bin_iterate_all_by_element_factory_name(GST_BIN(receiving_bin), factory),
+             [](GstElement *) { return true; })) {
+      gst_element_set_locked_state(child.get(), TRUE);
+      gst_element_set_state(child.get(), GST_STATE_NULL);
+    }
 }
 
 // The m-line of an RTP pad. An unknown SSRC is attributed to the first m-line of the
@@ -80,9 +103,11 @@ void Session::stop_webrtcbin(GstElement *webrtc) {
   ObjPtr<GObject> ice;
   if (auto dtls = dtls_transport(webrtc))
     g_object_get(dtls.get(), "transport", ice.out(), nullptr);
-  if (ice)
-    for (const auto &bin : receiving_bins(webrtc))
+  for (const auto &bin : receiving_bins(webrtc)) {
+    if (ice)
       g_signal_handlers_disconnect_by_data(ice.get(), bin.get());
+    dry_up(bin.get());
+  }
   gst_element_set_state(webrtc, GST_STATE_NULL);
   for (const auto &bin : receiving_bins(webrtc))
     GST_ELEMENT_GET_CLASS(bin.get())->change_state(bin.get(),
