@@ -76,6 +76,8 @@ def stream_options(description):
     parser.add_argument("--codec", choices=["h264", "openh264"], default="h264")
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--bitrate", type=int, default=4000, help="kbit/s")
+    parser.add_argument("--pattern", default="smpte",
+                        help="of videotestsrc: bars are the easiest to decode")
     return parser
 
 
