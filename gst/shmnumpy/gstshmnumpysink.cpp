@@ -248,14 +248,14 @@ static bool publish_in_place(GstShmNumpySink *self, Writer &writer, GstVideoFram
   if (GST_VIDEO_FRAME_FORMAT(&frame) != GST_VIDEO_INFO_FORMAT(&self->impl->state.out))
     return false;
   const uint8_t *pixels = vdn::describe_in_place(frame, writer.capacity(), &slot);
-  if (!pixels)
+  if (!pixels || !writer.owns(pixels))
     return false;
+  // First: whoever else has the buffer must not change what readers look at.
+  GST_MINI_OBJECT_FLAG_SET(gst_buffer_peek_memory(frame.buffer, 0),
+                           GST_MEMORY_FLAG_READONLY);
   const Writer::Outcome outcome = writer.publish(pixels, slot);
   if (outcome == Writer::Outcome::NotASlot)
     return false;
-  // Whoever else has the buffer must not change what readers look at.
-  GST_MINI_OBJECT_FLAG_SET(gst_buffer_peek_memory(frame.buffer, 0),
-                           GST_MEMORY_FLAG_READONLY);
   warn_legacy(self, outcome);
   return true;
 }

@@ -47,6 +47,9 @@ public:
   // Thread: any.
   void release(int slot);
 
+  // Whether a slot's pixels start there. Thread: any.
+  bool owns(const uint8_t *pixels) const { return index_of(pixels) >= 0; }
+
   // Makes the slot whose pixels start at `pixels` the latest frame and wakes the readers;
   // false, and nothing is done, unless it is acquired and not yet published. Of `frame`,
   // the fields from data_bytes on are used; publish times are filled in. Thread: one at a

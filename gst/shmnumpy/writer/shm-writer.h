@@ -85,6 +85,9 @@ public:
   // Bytes that a slot holds. Thread: streaming.
   uint64_t capacity() const { return streaming_ring_->capacity(); }
 
+  // Whether a slot's pixels start there. Thread: streaming.
+  bool owns(const uint8_t *pixels) const { return streaming_ring_->owns(pixels); }
+
   // Publishes the slot whose pixels start at `pixels`; whoever acquired it must not write
   // to it again. Of `frame`, the fields from data_bytes on are used. Thread: streaming.
   Outcome publish(const uint8_t *pixels, const shmnumpy_slot &frame);
