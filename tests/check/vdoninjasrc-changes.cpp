@@ -53,6 +53,12 @@ GST_START_TEST(test_changes_of_the_size_in_encoded_and_rtp_output) {
 }
 GST_END_TEST
 
+static void set_profile(Loopback &loopback, const char *profile) {
+  GError *error = nullptr;
+  fail_unless(loopback.publisher->set_profile(profile, &error), "%s",
+              error ? error->message : "");
+}
+
 // Of the same size, so that only the parameter sets tell. The decoder's caps show when
 // the new profile has come.
 GST_START_TEST(test_changes_of_the_profile) {
@@ -70,9 +76,7 @@ GST_START_TEST(test_changes_of_the_profile) {
   player.play();
   player.expect_buffers("sink", 5);
   for (const char *profile : {"high", "main", "constrained-baseline"}) {
-    GError *error = nullptr;
-    fail_unless(loopback.publisher->set_profile(profile, &error), "%s",
-                error ? error->message : "");
+    set_profile(loopback, profile);
     player.expect_caps("decoder", std::string("profile=(string)") + profile);
     player.expect_buffers("sink", 10);
   }
@@ -105,9 +109,7 @@ GST_START_TEST(test_changes_of_the_profile_in_encoded_output) {
     player->expect_buffers("sink", 5);
   }
   for (const char *profile : {"high", "main", "constrained-baseline"}) {
-    GError *error = nullptr;
-    fail_unless(loopback.publisher->set_profile(profile, &error), "%s",
-                error ? error->message : "");
+    set_profile(loopback, profile);
     for (Player *player : {&stream, &avc}) {
       player->expect_caps("encoded", std::string("profile=(string)") + profile);
       player->expect_buffers("encoded", 10);
