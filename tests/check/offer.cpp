@@ -217,6 +217,20 @@ GST_START_TEST(test_offer_bundle) {
       must_read(replace(plain_offer(), "a=group:", "a=group:LS 1 2\r\na=group:"));
   fail_if(contains(offer.sdp, "LS 1 2"));
   must_read(replace(session_lines("0"), "a=group:BUNDLE 0\r\n", "") + data_lines("0"));
+  for (const char *mids : {"2 1 0", "1 0 2"}) {
+    const Offer shuffled =
+        must_read(replace(plain_offer(), "BUNDLE 0 1 2", std::string("BUNDLE ") + mids));
+    fail_unless(contains(shuffled.sdp, "a=group:BUNDLE 0 1 2\r\n"));
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_offer_data_channel) {
+  const std::string data = data_lines("0");
+  assert_refused(session_lines("0 1") + data + data_lines("1"), OFFER_ERROR_SYNTAX);
+  for (const char *form : {"5000", "*", "webrtc-datachannel 5000"})
+    assert_refused(session_lines("0") + replace(data, "webrtc-datachannel", form),
+                   OFFER_ERROR_SYNTAX);
 }
 GST_END_TEST
 
@@ -454,6 +468,7 @@ static Suite *offer_suite(void) {
   tcase_add_test(tc, test_offer_session_level_transport_is_copied_down);
   tcase_add_test(tc, test_offer_fingerprints);
   tcase_add_test(tc, test_offer_bundle);
+  tcase_add_test(tc, test_offer_data_channel);
   tcase_add_test(tc, test_offer_directions);
   tcase_add_test(tc, test_offer_removed_mline);
   tcase_add_test(tc, test_offer_payload_types);

@@ -65,7 +65,7 @@ const char *find_line_obstacle(const MediaLine &current, const MediaLine &next) 
   if (next.active && current.extensions != next.extensions)
     return "header extensions changed";
   for (const Format &format : current.formats)
-    if (next.active && !offers_format(next, format))
+    if (!offers_format(next, format))
       return "a payload type changed";
   return nullptr;
 }

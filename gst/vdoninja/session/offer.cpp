@@ -108,7 +108,7 @@ bool replace_removed(SdpText *text, size_t index, const SdpSection &living, Offe
   next.lines.insert(next.lines.begin() + 1, "c=IN IP4 0.0.0.0");
   next.lines.push_back("a=mid:" + mid);
   next.lines.push_back("a=rtcp-mux");
-  for (const char *name : {"ice-ufrag", "ice-pwd", "setup", "fingerprint"})
+  for (const char *name : {"ice-ufrag", "ice-pwd", "setup", "fingerprint", "candidate"})
     for (std::string_view value : living.values(name))
       next.lines.push_back(std::string("a=") + name + ":" + std::string(value));
   media = std::move(next);
@@ -229,7 +229,8 @@ bool check_mids(const SdpText &text, Offer *offer, GError **error) {
 }
 
 // One bundle with every m-line: there is then a single DTLS transport, whose
-// certificate is the one that gets compared.
+// certificate is the one that gets compared. It goes by the order of the m-lines, because
+// webrtcbin names the transport after the first, and makes another one when that changes.
 bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
   text->session.remove_if([](std::string_view line) {
     return line.rfind("a=group:", 0) == 0 && line.rfind("a=group:BUNDLE", 0) != 0;
@@ -250,6 +251,11 @@ bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
       return fail(error, OFFER_ERROR_SYNTAX, "the bundle names an unknown m-line");
   if (bundle.size() != text->media.size())
     return fail(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
+  text->session.remove_attribute("group");
+  std::string group = "a=group:BUNDLE";
+  for (const std::string &mid : offer.mids)
+    group += " " + mid;
+  text->session.lines.push_back(group);
   return true;
 }
 
@@ -345,16 +351,45 @@ void keep_supported(SdpSection *media, std::map<int, std::string> *extensions) {
   });
 }
 
+// webrtcbin takes an SSRC that is announced for a data channel for one of media, and
+// reads numbers with scanf.
+void read_ssrcs(SdpSection *media, bool is_data, Offer *offer) {
+  media->remove_if([&](std::string_view line) {
+    constexpr std::string_view kName = "a=ssrc";
+    if (line.rfind(kName, 0) != 0 || line.rfind("a=ssrc-", 0) == 0)
+      return false;
+    const auto ssrc = line.substr(0, kName.size() + 1) == "a=ssrc:"
+                          ? read_numbered(line.substr(kName.size() + 1), UINT_MAX)
+                          : std::nullopt;
+    if (is_data || !ssrc || ssrc->number == 0)
+      return true;
+    if (ssrc->rest.rfind("cname:", 0) == 0)
+      offer->ssrcs.insert(ssrc->number);
+    return false;
+  });
+}
+
+// webrtcbin takes anything else for media without codecs; at two such lines 1.22 aborts.
+bool read_data(const MediaHead &head, size_t index, bool removed, Offer *offer,
+               GError **error) {
+  if (head.formats.size() != 1 || head.formats[0] != "webrtc-datachannel")
+    return fail(error, OFFER_ERROR_SYNTAX, "an application m-line is no data channel");
+  if (removed)
+    return true;
+  if (offer->data_mline >= 0)
+    return fail(error, OFFER_ERROR_SYNTAX, "there are two m-lines for data channels");
+  offer->data_mline = static_cast<int>(index);
+  return true;
+}
+
 bool read_media(SdpText *text, size_t index, Offer *offer, GError **error) {
   SdpSection &media = text->media[index];
   const auto head = read_head(media);
   const bool removed = std::count(offer->removed.begin(), offer->removed.end(),
                                   static_cast<unsigned>(index));
-  if (head->kind == "application") {
-    if (offer->data_mline < 0 && !removed)
-      offer->data_mline = static_cast<int>(index);
-    return true;
-  }
+  read_ssrcs(&media, head->kind == "application", offer);
+  if (head->kind == "application")
+    return read_data(*head, index, removed, offer, error);
   if (head->kind != "video" && head->kind != "audio")
     return fail(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
   MediaLine line;

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,7 @@ struct Offer {
   std::map<int, std::string> payload_types;
   int data_mline = -1;
   std::vector<std::string> mids; // of every m-line, in order
+  std::set<unsigned> ssrcs;      // announced for audio and video, each with a cname
   std::vector<unsigned> removed; // m-lines with port 0; in `sdp` they are inactive
 };
 
@@ -63,8 +65,9 @@ GQuark offer_error_quark();
 // Checks and sanitises: bounded size; at least one m-line, each with its own mid and
 // setup and all with the same ufrag, pwd and fingerprint (what stands at session level is
 // copied to each m-line and removed, different values are refused); one BUNDLE of every
-// m-line that is not removed, so that there is one DTLS transport to be checked; no
-// payload type with two meanings; video-orientation and other header extensions that we
+// m-line that is not removed, so that there is one DTLS transport to be checked, in `sdp`
+// in the order of the m-lines; one data channel at most; no payload type with two
+// meanings; SSRCs only for media; video-orientation and other header extensions that we
 // do not take are removed, so that senders rotate before they encode; transport-cc is
 // kept only where `rtphdrexttwcc` is installed.
 std::optional<Offer> read_offer(std::string_view sdp, GError **error);

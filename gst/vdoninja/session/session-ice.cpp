@@ -71,20 +71,18 @@ void Session::add_candidate(const Candidate &candidate) {
   // Anything else is taken for the end of candidates by webrtcbin.
   if (candidate.text.rfind("candidate:", 0) != 0)
     return;
-  // All media is bundled onto the first m-line in use; 1.22 drops candidates for the
-  // others.
-  unsigned mline = 0;
-  for (unsigned removed : offer_->removed)
-    if (removed == mline)
-      mline++;
   GST_LOG_OBJECT(webrtc_.get(), "remote %s", candidate.text.c_str());
-  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", mline,
-                        candidate.text.c_str());
+  // All media is bundled onto the first m-line; 1.22 drops candidates for the others.
+  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", 0u, candidate.text.c_str());
 }
 
-void Session::local_candidate(unsigned mline, std::string text) {
-  if (text.empty() || !offer_ || mline >= offer_->mids.size())
+// For webrtcbin it is of the first m-line, which the publisher may have removed.
+void Session::local_candidate(std::string text) {
+  if (text.empty() || !offer_)
     return;
+  unsigned mline = 0;
+  while (std::count(offer_->removed.begin(), offer_->removed.end(), mline))
+    mline++;
   local_candidates_.push_back(
       {std::move(text), offer_->mids[mline], static_cast<int>(mline)});
   if (!bundle_timer_.active())

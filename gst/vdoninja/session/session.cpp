@@ -87,12 +87,11 @@ bool Session::setup(GError **error) {
   hook(webrtc_.get(), "on-new-transceiver", G_CALLBACK(on_new_transceiver));
   hook(webrtc_.get(), "pad-added", G_CALLBACK(on_pad_added));
   hook(webrtc_.get(), "on-ice-candidate",
-       G_CALLBACK(+[](GstElement *, guint mline, gchar *text, gpointer data) {
+       G_CALLBACK(+[](GstElement *, guint, gchar *text, gpointer data) {
          auto *at = static_cast<Hook *>(data);
-         run_later(at->session, at->loop,
-                   [mline, text = std::string(text)](Session &self) {
-                     self.local_candidate(mline, text);
-                   });
+         run_later(at->session, at->loop, [text = std::string(text)](Session &self) {
+           self.local_candidate(text);
+         });
        }));
   hook(webrtc_.get(), "on-data-channel",
        G_CALLBACK(+[](GstElement *, GstWebRTCDataChannel *channel, gpointer data) {

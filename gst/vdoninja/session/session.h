@@ -146,7 +146,7 @@ private:
   void local_description_set(const GstStructure *reply);
   void send_answer();
   void add_candidate(const Candidate &candidate);
-  void local_candidate(unsigned mline, std::string text);
+  void local_candidate(std::string text);
   void gathering_changed();
   void flush_candidates();
   Envelope envelope() const;
