@@ -206,6 +206,25 @@ GST_START_TEST(test_media_ssrc_changes) {
 }
 GST_END_TEST
 
+// With the data channel first in the bundle, as browsers have it, there is nothing that
+// such a stream could be attributed to.
+GST_START_TEST(test_media_ssrc_that_was_not_announced) {
+  PublisherConfig config = video_only();
+  config.channel_first = true;
+  Show show(config);
+  show.player.expect_buffers("sink", 5);
+  const Change strange = [](GstRTPBuffer *rtp) { gst_rtp_buffer_set_ssrc(rtp, 0x777); };
+  spoil(show, 30, [strange](Packets &packets) {
+    packets.emplace_back(gst_buffer_copy_deep(packets[0].get()));
+    edit(packets[1], strange);
+  });
+  assert_recovers(show);
+  spoil(show, 30, [strange](Packets &packets) { edit(packets[0], strange); });
+  assert_recovers(show);
+  fail_unless_equals_int(show.publisher->state().sessions, 1);
+}
+GST_END_TEST
+
 // The publisher takes what the viewer calls itself in its reports.
 GST_START_TEST(test_media_ssrc_collides_with_ours) {
   Show show;
@@ -427,6 +446,7 @@ static Suite *media_suite() {
   tcase_add_test(tc, test_media_reordered_and_repeated_packets_lose_nothing);
   tcase_add_test(tc, test_media_payload_type_that_was_not_negotiated);
   tcase_add_test(tc, test_media_ssrc_changes);
+  tcase_add_test(tc, test_media_ssrc_that_was_not_announced);
   tcase_add_test(tc, test_media_ssrc_collides_with_ours);
   tcase_add_test(tc, test_media_rtp_time_jumps);
   tcase_add_test(tc, test_media_rtp_time_and_sequence_numbers_wrap);

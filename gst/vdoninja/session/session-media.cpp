@@ -11,6 +11,8 @@ namespace vdn {
 
 namespace {
 
+constexpr guint kFastStartPackets = 2;
+
 // The DTLS transport; all bundled media and the data channel share it.
 ObjPtr<GObject> dtls_transport(GstElement *webrtc) {
   ObjPtr<GObject> sctp, dtls;
@@ -94,6 +96,26 @@ const MediaLine *line_of(const Offer &offer, GstPad *pad, MediaKind kind) {
 }
 
 } // namespace
+
+// A jitterbuffer holds the first packets back for the whole latency unless told that a
+// few in a row are enough. By the publisher's sender reports it knows when they were
+// captured, and says so on the buffers. With rtx-next-seqnum it guesses when the next
+// packet is due, gives it up when a camera pauses for longer, and drops it when it comes:
+// that is the first of a picture, with the parameter sets when the camera was changed.
+void Session::set_up_jitterbuffers() {
+  auto rtpbin =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
+  if (!rtpbin)
+    return;
+  SsrcGate::install(rtpbin.get(), gate_);
+  g_signal_connect(rtpbin.get(), "new-jitterbuffer",
+                   G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
+                     g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
+                                  "add-reference-timestamp-meta", TRUE, "rtx-next-seqnum",
+                                  FALSE, nullptr);
+                   }),
+                   nullptr);
+}
 
 // A bin that receives blocks its data until ICE is connected. When ICE changes, or a
 // description comes into effect, while webrtcbin goes to NULL, the bin, which is there

@@ -11,7 +11,6 @@ namespace vdn {
 namespace {
 
 constexpr size_t kMaxQueuedOffers = 8;
-constexpr guint kFastStartPackets = 2;
 
 Iv fresh_iv() {
   Iv iv{};
@@ -120,24 +119,6 @@ bool Session::setup(GError **error) {
   return false;
 }
 
-// A jitterbuffer holds the first packets back for the whole latency unless told that a
-// few in a row are enough. By the publisher's sender reports it knows when they were
-// captured, and says so on the buffers. With rtx-next-seqnum it guesses when the next
-// packet is due, gives it up when a camera pauses for longer, and drops it when it comes:
-// that is the first of a picture, with the parameter sets when the camera was changed.
-void Session::set_up_jitterbuffers() {
-  auto rtpbin =
-      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
-  if (rtpbin)
-    g_signal_connect(rtpbin.get(), "new-jitterbuffer",
-                     G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
-                       g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
-                                    "add-reference-timestamp-meta", TRUE,
-                                    "rtx-next-seqnum", FALSE, nullptr);
-                     }),
-                     nullptr);
-}
-
 void Session::hook(gpointer object, const char *signal, GCallback handler) {
   auto *at = new Hook{weak_from_this(), loop_.shared_from_this()};
   gulong id = g_signal_connect_data(object, signal, handler, at, Hook::free,
@@ -238,6 +219,7 @@ void Session::pump() {
   GstSDPMessage *sdp = nullptr;
   gst_sdp_message_new_from_text(current_.offer.sdp.c_str(), &sdp);
   auto *description = gst_webrtc_session_description_new(GST_WEBRTC_SDP_TYPE_OFFER, sdp);
+  gate_->offered(current_.offer);
   GST_DEBUG_OBJECT(webrtc_.get(), "applying an offer with %zu media lines",
                    current_.offer.media.size());
   g_signal_emit_by_name(webrtc_.get(), "set-remote-description", description,
@@ -349,6 +331,7 @@ void Session::answer_created(const GstStructure *reply) {
 void Session::local_description_set(const GstStructure *reply) {
   if (reply_failed(reply, "webrtcbin refused its own answer"))
     return;
+  gate_->answered(current_.offer);
   send_answer();
   busy_ = false;
   pump();

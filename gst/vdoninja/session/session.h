@@ -19,6 +19,7 @@
 #include "loop.h"
 #include "message.h"
 #include "offer.h"
+#include "ssrc-gate.h"
 
 namespace vdn {
 
@@ -199,6 +200,8 @@ private:
   std::shared_ptr<std::atomic<guint64>> packets_ =
       std::make_shared<std::atomic<guint64>>(0);
   guint64 messages_ = 0;
+
+  const std::shared_ptr<SsrcGate> gate_ = std::make_shared<SsrcGate>();
 
   Mutex plan_mutex_;
   std::shared_ptr<const Plan> plan_ GUARDED_BY(plan_mutex_);
