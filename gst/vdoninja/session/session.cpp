@@ -262,9 +262,16 @@ void Session::on_new_transceiver(GstElement *, GstWebRTCRTPTransceiver *transcei
   if (!plan || wanted == plan->end())
     return;
   // Without do-nack the answer loses NACK and RTX (webrtcbin 1.22 to 1.28).
-  g_object_set(transceiver, "direction", GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_RECVONLY,
-               "codec-preferences", wanted->second.caps.get(), "do-nack",
+  g_object_set(transceiver, "codec-preferences", wanted->second.caps.get(), "do-nack",
                static_cast<gboolean>(wanted->second.video), nullptr);
+  // From 1.26 on it is recvonly already, and setting it would have webrtcbin compare all
+  // transceivers with descriptions that do not have the new m-lines yet: it aborts
+  // (gstwebrtcbin.c: on_transceiver_notify_direction, _check_if_negotiation_is_needed).
+  GstWebRTCRTPTransceiverDirection direction;
+  g_object_get(transceiver, "direction", &direction, nullptr);
+  if (direction != GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_RECVONLY)
+    g_object_set(transceiver, "direction", GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_RECVONLY,
+                 nullptr);
 }
 
 GstPromise *Session::promise(void (Session::*step)(const GstStructure *reply)) {
