@@ -213,7 +213,7 @@ GST_START_TEST(test_handshake_server_tls) {
   auto with_tls = options(Dialect::kHosted);
   with_tls.certificate = self.certificate;
   Server server(with_tls);
-  fail_unless(g_str_has_prefix(server.url().c_str(), "wss://"));
+  fail_unless(server.url().rfind("wss://", 0) == 0);
   TestClient strict(server.url());
   fail_unless(
       strict.wait([](const TestClient::State &state) { return state.lost == 1; }));

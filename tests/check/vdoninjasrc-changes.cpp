@@ -19,7 +19,7 @@ GST_START_TEST(test_changes_of_the_size) {
       player.expect_buffers("sink", 5);
     }
     expect_whole(player);
-    const auto &sink = player.state().sinks.at("sink");
+    const auto sink = player.state().sinks.at("sink");
     fail_unless_equals_int(sink.stream_starts, 1);
     fail_if(sink.eos);
   }

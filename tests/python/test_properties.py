@@ -19,7 +19,7 @@ def test_docs_name_every_signal_action_and_pad_property():
     result = subprocess.run(["gst-inspect-1.0", "--no-colors", "vdoninjasrc"],
                             capture_output=True, text=True, check=True)
     inherited = {"pad-added", "pad-removed", "no-more-pads"}
-    names = set(re.findall(r'^  "([a-z-]+)" :', result.stdout, re.M)) - inherited
+    names = set(re.findall(r'^  "([a-z-]+)" (?::|->)', result.stdout, re.M)) - inherited
     names |= set(re.findall(r"^      ([a-z-]+) +: ", result.stdout, re.M))
     assert {"on-message", "get-stats", "stream-id"} <= names, result.stdout
     with open(os.path.join(ROOT, "docs", "elements.md"), encoding="utf-8") as file:
