@@ -225,6 +225,20 @@ GST_START_TEST(test_offer_bundle) {
 }
 GST_END_TEST
 
+// GStreamer would ask a server of the publisher's choice for the time.
+GST_START_TEST(test_offer_attributes_that_gstreamer_would_act_on) {
+  for (const char *clock : {"a=ts-refclk:ntp=127.0.0.1\r\n", "a=mediaclk:direct=1\r\n",
+                            "a=fmtp:96 A-ts-refclk=ntp=127.0.0.1; extmap-1=x;a=b\r\n"}) {
+    const std::string video = std::string(kVp8) + clock;
+    const Offer offer = must_read(session_lines("0") + clock +
+                                  media_lines("video", "0", "96", video.c_str()));
+    fail_if(contains(offer.sdp, "clk") || contains(offer.sdp, "extmap"));
+  }
+  const Offer kept = with_video("96", "a=rtpmap:96 VP8/90000\r\na=fmtp:96 a-b=1;c=2\r\n");
+  fail_unless_equals_string(kept.media[0].formats[0].fmtp.c_str(), "c=2");
+}
+GST_END_TEST
+
 GST_START_TEST(test_offer_data_channel) {
   const std::string data = data_lines("0");
   assert_refused(session_lines("0 1") + data + data_lines("1"), OFFER_ERROR_SYNTAX);
@@ -468,6 +482,7 @@ static Suite *offer_suite(void) {
   tcase_add_test(tc, test_offer_session_level_transport_is_copied_down);
   tcase_add_test(tc, test_offer_fingerprints);
   tcase_add_test(tc, test_offer_bundle);
+  tcase_add_test(tc, test_offer_attributes_that_gstreamer_would_act_on);
   tcase_add_test(tc, test_offer_data_channel);
   tcase_add_test(tc, test_offer_directions);
   tcase_add_test(tc, test_offer_removed_mline);

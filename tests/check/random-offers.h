@@ -54,8 +54,9 @@ public:
     case 5:
       std::shuffle(lines_.begin(), lines_.end(), random_);
       break;
-    case 6:
-      ufrag_ = "ufrag" + std::to_string(random_());
+    case 6: // another peer connection, some with credentials that no browser has
+      ufrag_ = one_in(2) ? std::to_string(random_()) : std::string(1 + below(600), 'u');
+      password_ = std::string(one_in(2) ? 24 : 1 + below(600), 'p');
       break;
     case 7: {
       Line &line = any();
@@ -152,6 +153,7 @@ private:
                          (attributes + odds(line)).c_str());
     }
     text = replace(text, "ufrag:ufrag", "ufrag:" + ufrag_);
+    text = replace(text, "passwordpasswordpassword", password_);
     const bool bundle_only = !line.removed && one_in(8);
     if (line.removed || bundle_only)
       text = replace_first(text, " 9 ", " 0 ");
@@ -183,6 +185,8 @@ private:
         "a=framerate:30\r\na=framesize:96 640-360\r\n",
         "a=imageattr:96 send [x=640,y=360] recv *\r\n",
         "a=fmtp:96 payload=200;encoding-name=H264;clock-rate=1;media=audio\r\n",
+        "a=ts-refclk:ptp=IEEE1588-2008:\r\na=mediaclk:direct=1\r\n",
+        "a=fmtp:96 a-ts-refclk=ptp=IEEE1588-2008:;extmap-1=urn:x;ssrc-1-cname=x\r\n",
         "a=fmtp:111 =;;a;a=;stereo=1;stereo=2\r\n",
         "a=rtcp-fb:* nack\r\na=rtcp-fb:96\r\na=rtcp-fb:200 nack\r\n",
         "a=ptime:20\r\na=maxptime:60\r\n",
@@ -198,7 +202,7 @@ private:
 
   std::mt19937 random_;
   std::vector<Line> lines_;
-  std::string ufrag_ = "ufrag";
+  std::string ufrag_ = "ufrag", password_ = "passwordpasswordpassword";
   unsigned next_mid_ = 0;
 };
 

@@ -2,10 +2,9 @@
 #include "offer.h"
 
 #include <algorithm>
-#include <array>
 
 #include "message.h"
-#include "sdp-lines.h"
+#include "offer-parts.h"
 
 namespace vdn {
 
@@ -13,44 +12,7 @@ G_DEFINE_QUARK(vdn_offer_error, offer_error)
 
 namespace {
 
-constexpr unsigned kMaxPayloadType = 127;
 constexpr size_t kMaxMid = 64;
-constexpr char kTransportCc[] =
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-
-constexpr const char *kDirections[] = {"sendrecv", "sendonly", "recvonly", "inactive"};
-
-// Repair and signalling formats; webrtcbin negotiates rtx by itself.
-constexpr const char *kHelperEncodings[] = {"RTX",        "RED", "ULPFEC",
-                                            "FLEXFEC-03", "CN",  "TELEPHONE-EVENT"};
-
-bool fail(GError **error, OfferError code, const char *problem) {
-  g_set_error(error, offer_error_quark(), code, "offer: %s", problem);
-  return false;
-}
-
-std::string upper(std::string_view text) {
-  std::string result(text);
-  for (char &c : result)
-    c = g_ascii_toupper(c);
-  return result;
-}
-
-struct MediaHead {
-  std::string_view kind;
-  unsigned port = 0;
-  std::vector<std::string_view> formats;
-};
-
-std::optional<MediaHead> read_head(const SdpSection &media) {
-  const auto words = split_words(std::string_view(media.lines[0]).substr(2));
-  if (words.size() < 4)
-    return std::nullopt;
-  const auto port = read_number(words[1].substr(0, words[1].find('/')), 65535);
-  if (!port)
-    return std::nullopt;
-  return MediaHead{words[0], *port, {words.begin() + 3, words.end()}};
-}
 
 // A bundled m-line may say port 0 and be alive all the same.
 bool is_removed(const SdpSection &media, const MediaHead &head) {
@@ -59,16 +21,38 @@ bool is_removed(const SdpSection &media, const MediaHead &head) {
 
 bool check_limits(std::string_view sdp, GError **error) {
   if (sdp.size() > kMaxSdpBytes)
-    return fail(error, OFFER_ERROR_SIZE, "too long");
+    return refuse_offer(error, OFFER_ERROR_SIZE, "too long");
   if (!g_utf8_validate_len(sdp.data(), sdp.size(), nullptr))
-    return fail(error, OFFER_ERROR_SYNTAX, "not UTF-8 text");
+    return refuse_offer(error, OFFER_ERROR_SYNTAX, "not UTF-8 text");
   const auto lines = split_words(sdp, '\n');
   if (lines.size() > kMaxOfferLines)
-    return fail(error, OFFER_ERROR_SIZE, "too many lines");
+    return refuse_offer(error, OFFER_ERROR_SIZE, "too many lines");
   for (std::string_view line : lines)
     if (line.size() > kMaxOfferLineLength)
-      return fail(error, OFFER_ERROR_SIZE, "a line is too long");
+      return refuse_offer(error, OFFER_ERROR_SIZE, "a line is too long");
   return true;
+}
+
+// GStreamer acts on attributes that nobody needs here: a jitterbuffer asks the NTP server
+// that `ts-refclk` names, whatever its address, and reads beyond a short one.
+void keep_known(SdpText *text) {
+  using Names = std::set<std::string_view>;
+  static const Names common = {"fingerprint", "ice-pwd",  "ice-ufrag", "inactive",
+                               "recvonly",    "sendonly", "sendrecv",  "setup"};
+  static const Names of_session = {"group", "ice-lite", "ice-options", "msid-semantic"};
+  static const Names of_media = {
+      "bundle-only", "candidate", "extmap",  "fmtp",       "framerate",
+      "mid",         "msid",      "rtcp-fb", "rtcp-mux",   "rtcp-rsize",
+      "rtpmap",      "sctp-port", "ssrc",    "ssrc-group", "max-message-size"};
+  const auto keep = [](SdpSection *section, const Names &own) {
+    section->remove_if([&own](std::string_view line) {
+      const auto name = line.substr(2, line.find(':') - 2);
+      return line.rfind("a=", 0) == 0 && !common.count(name) && !own.count(name);
+    });
+  };
+  keep(&text->session, of_session);
+  for (SdpSection &media : text->media)
+    keep(&media, of_media);
 }
 
 // Attributes that may stand once for all m-lines: webrtcbin reads some of them only
@@ -104,7 +88,7 @@ bool replace_removed(SdpText *text, size_t index, const SdpSection &living, Offe
     next.lines = {"m=video 9 UDP/TLS/RTP/SAVPF 26", "a=rtpmap:26 JPEG/90000",
                   "a=inactive"};
   else
-    return fail(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
+    return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
   next.lines.insert(next.lines.begin() + 1, "c=IN IP4 0.0.0.0");
   next.lines.push_back("a=mid:" + mid);
   next.lines.push_back("a=rtcp-mux");
@@ -125,12 +109,12 @@ bool replace_all_removed(SdpText *text, Offer *offer, GError **error) {
   for (const SdpSection &media : text->media) {
     const auto head = read_head(media);
     if (!head)
-      return fail(error, OFFER_ERROR_SYNTAX, "an m-line is malformed");
+      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line is malformed");
     if (!living && !is_removed(media, *head))
       living = &media;
   }
   if (!living)
-    return fail(error, OFFER_ERROR_SYNTAX, "every m-line is removed");
+    return refuse_offer(error, OFFER_ERROR_SYNTAX, "every m-line is removed");
   for (size_t i = 0; i < text->media.size(); i++)
     if (is_removed(text->media[i], *read_head(text->media[i])) &&
         !replace_removed(text, i, *living, offer, error))
@@ -160,7 +144,7 @@ bool check_setup(const SdpText &text, GError **error) {
     const auto found = media.values("setup");
     if (found.size() != 1 ||
         (found[0] != "actpass" && found[0] != "active" && found[0] != "passive"))
-      return fail(error, OFFER_ERROR_SYNTAX, "an m-line has no usable setup");
+      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line has no usable setup");
   }
   return true;
 }
@@ -177,7 +161,7 @@ std::string normalize_fingerprint(std::string_view value) {
   for (const auto &hash : kHashes) {
     if (g_ascii_strcasecmp(std::string(words[0]).c_str(), hash.name) != 0)
       continue;
-    const std::string digits = upper(words[1]);
+    const std::string digits = to_upper(words[1]);
     bool good = digits.size() == hash.bytes * 3 - 1;
     for (size_t i = 0; i < digits.size(); i++)
       good &= i % 3 == 2 ? digits[i] == ':' : g_ascii_isxdigit(digits[i]);
@@ -192,15 +176,15 @@ bool settle_fingerprint(SdpText *text, std::string *fingerprint, GError **error)
   for (const SdpSection &media : text->media) {
     const auto own = media.values("fingerprint");
     if (own.empty() && !text->session.has("fingerprint"))
-      return fail(error, OFFER_ERROR_SECURITY, "an m-line has no fingerprint");
+      return refuse_offer(error, OFFER_ERROR_SECURITY, "an m-line has no fingerprint");
     all.insert(all.end(), own.begin(), own.end());
   }
   for (std::string_view value : all) {
     const std::string normal = normalize_fingerprint(value);
     if (normal.empty())
-      return fail(error, OFFER_ERROR_SECURITY, "a fingerprint is malformed");
+      return refuse_offer(error, OFFER_ERROR_SECURITY, "a fingerprint is malformed");
     if (!fingerprint->empty() && *fingerprint != normal)
-      return fail(error, OFFER_ERROR_SECURITY, "fingerprints differ");
+      return refuse_offer(error, OFFER_ERROR_SECURITY, "fingerprints differ");
     *fingerprint = normal;
   }
   text->session.remove_attribute("fingerprint");
@@ -219,10 +203,10 @@ bool check_mids(const SdpText &text, Offer *offer, GError **error) {
     const auto found = media.values("mid");
     if (found.size() != 1 || found[0].empty() || found[0].size() > kMaxMid ||
         found[0].find(' ') != std::string_view::npos)
-      return fail(error, OFFER_ERROR_SYNTAX, "an m-line has no usable mid");
+      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line has no usable mid");
     std::string mid(found[0]);
     if (std::count(offer->mids.begin(), offer->mids.end(), mid))
-      return fail(error, OFFER_ERROR_SYNTAX, "two m-lines have the same mid");
+      return refuse_offer(error, OFFER_ERROR_SYNTAX, "two m-lines have the same mid");
     offer->mids.push_back(std::move(mid));
   }
   return true;
@@ -237,20 +221,21 @@ bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
   });
   const auto groups = text->session.values("group");
   if (groups.size() > 1)
-    return fail(error, OFFER_ERROR_SYNTAX, "there is more than one bundle");
+    return refuse_offer(error, OFFER_ERROR_SYNTAX, "there is more than one bundle");
   if (groups.empty())
     return text->media.size() == 1 ||
-           fail(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
+           refuse_offer(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
   auto bundle = split_words(groups[0]);
   bundle.erase(bundle.begin());
   if (bundle.empty())
-    return fail(error, OFFER_ERROR_SYNTAX, "the bundle is empty");
+    return refuse_offer(error, OFFER_ERROR_SYNTAX, "the bundle is empty");
   for (size_t i = 0; i < bundle.size(); i++)
     if (!std::count(offer.mids.begin(), offer.mids.end(), bundle[i]) ||
         std::count(bundle.begin(), bundle.begin() + i, bundle[i]))
-      return fail(error, OFFER_ERROR_SYNTAX, "the bundle names an unknown m-line");
+      return refuse_offer(error, OFFER_ERROR_SYNTAX,
+                          "the bundle names an unknown m-line");
   if (bundle.size() != text->media.size())
-    return fail(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
+    return refuse_offer(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
   text->session.remove_attribute("group");
   std::string group = "a=group:BUNDLE";
   for (const std::string &mid : offer.mids)
@@ -259,173 +244,19 @@ bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
   return true;
 }
 
-// `active`: the publisher sends. A line without direction means both ways; webrtcbin
-// wants it written out.
-bool settle_direction(const SdpSection &session, SdpSection *media, bool *active,
-                      GError **error) {
-  std::vector<const char *> own, inherited;
-  for (const char *direction : kDirections) {
-    own.insert(own.end(), media->values(direction).size(), direction);
-    inherited.insert(inherited.end(), session.values(direction).size(), direction);
-  }
-  if (own.size() > 1)
-    return fail(error, OFFER_ERROR_SYNTAX, "an m-line has two directions");
-  const char *direction = !own.empty()         ? own[0]
-                          : !inherited.empty() ? inherited[0]
-                                               : kDirections[0];
-  if (own.empty())
-    media->lines.push_back(std::string("a=") + direction);
-  *active = direction == kDirections[0] || direction == kDirections[1];
-  return true;
-}
-
-// The encodings of one m-line by payload type.
-using FormatTable = std::array<Format, kMaxPayloadType + 1>;
-
-bool read_formats(const SdpSection &media, const MediaHead &head, FormatTable *table,
-                  GError **error) {
-  for (std::string_view value : media.values("rtpmap")) {
-    const auto numbered = read_numbered(value, kMaxPayloadType);
-    if (!numbered)
-      return fail(error, OFFER_ERROR_SYNTAX, "an rtpmap is malformed");
-    const auto parts = split_words(numbered->rest, '/');
-    const auto rate = parts.size() < 2 ? std::nullopt : read_number(parts[1], G_MAXINT);
-    Format &format = (*table)[numbered->number];
-    if (!rate || *rate == 0)
-      return fail(error, OFFER_ERROR_SYNTAX, "an rtpmap is malformed");
-    if (format.payload_type >= 0)
-      return fail(error, OFFER_ERROR_SYNTAX, "a payload type is mapped twice");
-    format.payload_type = static_cast<int>(numbered->number);
-    format.encoding = upper(parts[0]);
-    format.clock_rate = static_cast<int>(*rate);
-  }
-  for (std::string_view value : media.values("fmtp"))
-    if (const auto numbered = read_numbered(value, kMaxPayloadType))
-      (*table)[numbered->number].fmtp = numbered->rest;
-  std::array<bool, kMaxPayloadType + 1> listed{};
-  for (std::string_view word : head.formats) {
-    const auto number = read_number(word, kMaxPayloadType);
-    if (!number || listed[*number])
-      return fail(error, OFFER_ERROR_SYNTAX,
-                  "a payload type is malformed or listed twice");
-    listed[*number] = true;
-  }
-  return true;
-}
-
-bool is_helper(const Format &format) {
-  return std::any_of(std::begin(kHelperEncodings), std::end(kHelperEncodings),
-                     [&](const char *name) { return format.encoding == name; });
-}
-
-// Equal for formats that may share a payload type.
-std::string meaning_of(MediaKind kind, const Format &format) {
-  return std::to_string(static_cast<int>(kind)) + format.encoding +
-         std::to_string(format.clock_rate) + std::string(fmtp_value(format.fmtp, "apt"));
-}
-
-bool supports_transport_cc() {
-  GstElementFactory *factory = gst_element_factory_find("rtphdrexttwcc");
-  const auto owner = ObjPtr<GstElementFactory>::adopt(factory);
-  return factory != nullptr;
-}
-
-// Takes out what we would not honour; webrtcbin would agree to it in our name.
-void keep_supported(SdpSection *media, std::map<int, std::string> *extensions) {
-  const bool transport_cc = supports_transport_cc();
-  media->remove_if([&](std::string_view line) {
-    if (line.rfind("a=rtcp-fb:", 0) == 0)
-      return line.find("goog-remb") != std::string_view::npos ||
-             (!transport_cc && line.find("transport-cc") != std::string_view::npos);
-    if (line.rfind("a=extmap:", 0) != 0)
-      return false;
-    // A direction may follow the id: "4/recvonly URI".
-    const std::string_view value = line.substr(9);
-    const auto words = split_words(value);
-    const auto id = words.size() < 2 ? std::nullopt : read_number(words[0], 255);
-    const bool keep =
-        id && *id > 0 && transport_cc && words[1] == kTransportCc && extensions->empty();
-    if (keep)
-      extensions->emplace(static_cast<int>(*id), words[1]);
-    return !keep;
-  });
-}
-
-// webrtcbin takes an SSRC that is announced for a data channel for one of media, and
-// reads numbers with scanf.
-void read_ssrcs(SdpSection *media, bool is_data, Offer *offer) {
-  media->remove_if([&](std::string_view line) {
-    constexpr std::string_view kName = "a=ssrc";
-    if (line.rfind(kName, 0) != 0 || line.rfind("a=ssrc-", 0) == 0)
-      return false;
-    const auto ssrc = line.substr(0, kName.size() + 1) == "a=ssrc:"
-                          ? read_numbered(line.substr(kName.size() + 1), UINT_MAX)
-                          : std::nullopt;
-    if (is_data || !ssrc || ssrc->number == 0)
-      return true;
-    if (ssrc->rest.rfind("cname:", 0) == 0)
-      offer->ssrcs.insert(ssrc->number);
-    return false;
-  });
-}
-
-// webrtcbin takes anything else for media without codecs; at two such lines 1.22 aborts.
-bool read_data(const MediaHead &head, size_t index, bool removed, Offer *offer,
-               GError **error) {
-  if (head.formats.size() != 1 || head.formats[0] != "webrtc-datachannel")
-    return fail(error, OFFER_ERROR_SYNTAX, "an application m-line is no data channel");
-  if (removed)
-    return true;
-  if (offer->data_mline >= 0)
-    return fail(error, OFFER_ERROR_SYNTAX, "there are two m-lines for data channels");
-  offer->data_mline = static_cast<int>(index);
-  return true;
-}
-
-bool read_media(SdpText *text, size_t index, Offer *offer, GError **error) {
-  SdpSection &media = text->media[index];
-  const auto head = read_head(media);
-  const bool removed = std::count(offer->removed.begin(), offer->removed.end(),
-                                  static_cast<unsigned>(index));
-  read_ssrcs(&media, head->kind == "application", offer);
-  if (head->kind == "application")
-    return read_data(*head, index, removed, offer, error);
-  if (head->kind != "video" && head->kind != "audio")
-    return fail(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
-  MediaLine line;
-  line.index = static_cast<unsigned>(index);
-  line.mid = offer->mids[index];
-  line.kind = head->kind == "video" ? MediaKind::kVideo : MediaKind::kAudio;
-  FormatTable table;
-  if (!settle_direction(text->session, &media, &line.active, error) ||
-      !read_formats(media, *head, &table, error))
-    return false;
-  for (std::string_view word : head->formats) {
-    const Format &format = table[read_number(word, kMaxPayloadType).value_or(0)];
-    if (format.payload_type < 0 || removed)
-      continue;
-    offer->payload_types.emplace(format.payload_type, meaning_of(line.kind, format));
-    if (!is_helper(format))
-      line.formats.push_back(format);
-  }
-  keep_supported(&media, &line.extensions);
-  offer->media.push_back(std::move(line));
-  return true;
-}
-
-// In a bundle the payload type alone may have to tell packets apart.
-bool check_payload_types(const Offer &offer, GError **error) {
-  std::map<int, std::string> meanings;
-  for (const MediaLine &line : offer.media)
-    for (const Format &format : line.formats) {
-      const std::string meaning = meaning_of(line.kind, format);
-      if (meanings.emplace(format.payload_type, meaning).first->second != meaning)
-        return fail(error, OFFER_ERROR_SYNTAX, "a payload type has two meanings");
-    }
-  return true;
-}
-
 } // namespace
+
+bool refuse_offer(GError **error, OfferError code, const char *problem) {
+  g_set_error(error, offer_error_quark(), code, "offer: %s", problem);
+  return false;
+}
+
+std::string to_upper(std::string_view text) {
+  std::string result(text);
+  for (char &c : result)
+    c = g_ascii_toupper(c);
+  return result;
+}
 
 std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
   if (!check_limits(sdp, error))
@@ -433,15 +264,16 @@ std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
   auto text = split_sdp(sdp);
   if (!text || text->session.lines.empty() || text->session.lines[0] != "v=0" ||
       text->media.empty()) {
-    fail(error, OFFER_ERROR_SYNTAX, "no session description with media");
+    refuse_offer(error, OFFER_ERROR_SYNTAX, "no session description with media");
     return std::nullopt;
   }
   if (text->media.size() > kMaxMediaLines) {
-    fail(error, OFFER_ERROR_SIZE, "too many m-lines");
+    refuse_offer(error, OFFER_ERROR_SIZE, "too many m-lines");
     return std::nullopt;
   }
   // Keys in the SDP are obsolete, and webrtcbin refuses them.
   text->session.remove_if([](std::string_view line) { return line[0] == 'k'; });
+  keep_known(&*text);
   for (const char *name : {"ice-ufrag", "ice-pwd", "setup"})
     copy_down(&*text, name);
   Offer offer;
@@ -461,7 +293,6 @@ std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
     return std::nullopt;
   for (SdpSection &section : text->media)
     section.remove_if([](std::string_view line) { return line[0] == 'k'; });
-  text->session.remove_attribute("extmap");
   offer.sdp = text->join();
   return offer;
 }
