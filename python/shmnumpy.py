@@ -211,9 +211,10 @@ class _Segment:
         return named.st_ino != os.fstat(self._file.fileno()).st_ino
 
     def dead(self) -> bool:
-        """The writer no longer holds its lock. Asked only when the heartbeat is old."""
+        """The writer no longer holds its lock. Asked only when the heartbeat is old, or
+        of a time to come, as it may be when its bytes were loaded one by one."""
         beat = struct.unpack_from("<Q", self.map, _HEARTBEAT)[0]
-        if time.monotonic_ns() - beat < _STALLED_NS:
+        if 0 <= time.monotonic_ns() - beat < _STALLED_NS:
             return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -19,12 +19,12 @@
  *
  * Tearing: a frame is whole if `seq` of its slot equals 2 * frame_no before and after it
  * was used. Order in the writer: seq odd, fence, pixels and descriptor, fence, seq even,
- * latest, wake. In the reader: latest, seq (acquire), descriptor and pixels, fence
- * (acquire), seq.
+ * latest, wake. In the reader: wake, state, latest, seq (acquire, each of them),
+ * descriptor and pixels, fence (acquire), seq.
  *
  * Liveness: the writer holds flock(LOCK_EX) on NAME.ring for life. `heartbeat` older than
- * a second with the lock held means a stalled writer, a lock that can be taken a dead
- * one.
+ * a second, or later than now, with the lock held means a stalled writer, a lock that can
+ * be taken a dead one.
  *
  * Trust: any of these bytes may be garbage. Copy a field once, check it against the size
  * of the own mapping, then use the copy.
@@ -108,7 +108,13 @@ enum shmnumpy_state {
 #define SHMNUMPY_FRAME_CORRUPTED 2u /* decoded from damaged data */
 #define SHMNUMPY_FRAME_GAP 4u       /* filler, nothing was captured */
 
-/* "atomic" fields are single aligned words that are loaded and stored whole. */
+/* "atomic" fields are aligned words that are loaded and stored whole. A writer on a
+ * processor without stores of 64 bits (ARMv6) stores the high half, then the low half
+ * with the order that the word asks for. Readers go by the low half: it has all of the
+ * slot, the odd bit, 24 bits of the frame number in `latest` and 31 bits of it in `seq`.
+ * A reader that loads all of `latest` may find two halves that do not belong together,
+ * once in 2^24 frames: `seq` is not that of the number then, so that it tries again.
+ * Whoever finds `heartbeat` so is an age of some 4 s off, to either side. */
 struct shmnumpy_header {
   uint8_t magic[8]; /* SHMNUMPY_MAGIC, written last */
   uint32_t abi;     /* SHMNUMPY_ABI */

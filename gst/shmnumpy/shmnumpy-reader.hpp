@@ -137,11 +137,13 @@ public:
     return !stat(path_.c_str(), &named) && !fstat(fd_, &mine) &&
            named.st_ino != mine.st_ino;
   }
-  // The writer's lock can be taken. Asked only when the heartbeat is old.
+  // The writer's lock can be taken. Asked only when the heartbeat is old, or of a time to
+  // come, as it may be when its halves were stored or loaded one by one.
   bool dead() const {
-    int64_t beat = 0;
+    uint64_t beat = 0;
     std::memcpy(&beat, base_ + offsetof(shmnumpy_header, heartbeat), sizeof beat);
-    if (monotonic_ns() - beat < 1000000000 || flock(fd_, LOCK_SH | LOCK_NB))
+    uint64_t age = static_cast<uint64_t>(monotonic_ns()) - beat;
+    if (age < 1000000000 || flock(fd_, LOCK_SH | LOCK_NB))
       return false;
     flock(fd_, LOCK_UN);
     return true;

@@ -212,6 +212,18 @@ GST_START_TEST(test_shm_reader_absent_and_unfinished_segments_are_waited_for) {
 }
 GST_END_TEST
 
+// A writer that died between the halves of its heartbeat, or that read garbage there.
+GST_START_TEST(test_shm_reader_heartbeat_ahead_of_the_time_hides_no_death) {
+  Writer writer;
+  writer.header().heartbeat += 4'000'000'000;
+  shmnumpy::Reader reader(writer.name);
+  writer.publish();
+  fail_unless(reader.state() == shmnumpy::State::Live);
+  fail_unless(!flock(writer.fd, LOCK_UN));
+  fail_unless(reader.state() == shmnumpy::State::Absent);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_reader_bad_header_is_an_error) {
   const std::pair<const char *, std::function<void(shmnumpy_header &)>> kCases[] = {
       {"does not hold", [](auto &h) { h.magic[0] = 'P'; }},
@@ -321,6 +333,7 @@ static Suite *shm_reader_suite() {
   tcase_add_test(tests, test_shm_reader_follows_a_new_writer_and_ends_with_it);
   tcase_add_test(tests, test_shm_reader_half_published_frame_is_not_given);
   tcase_add_test(tests, test_shm_reader_absent_and_unfinished_segments_are_waited_for);
+  tcase_add_test(tests, test_shm_reader_heartbeat_ahead_of_the_time_hides_no_death);
   tcase_add_test(tests, test_shm_reader_bad_header_is_an_error);
   tcase_add_test(tests, test_shm_reader_bad_descriptor_is_an_error);
   tcase_add_test(tests, test_shm_reader_segment_that_shrinks_is_an_error);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "ring.h"
+#include "shared-word.h"
 #include "shm-support.h"
 
 // Last: it has a global variable called mutex.
@@ -162,6 +163,27 @@ GST_START_TEST(test_shm_ring_frames_and_states_wake_readers) {
 }
 GST_END_TEST
 
+// given a word that is stored in halves, when a reader sees a low half, then it sees the
+// high half of the same value or of a later one.
+GST_START_TEST(test_shm_ring_low_half_comes_with_its_high_half) {
+  constexpr uint32_t kLast = 1'000'000;
+  uint64_t word = 0;
+  std::thread writer([&word] {
+    for (uint64_t n = 1; n <= kLast; n++)
+      vdn::shm::store_halves(&word, n << 32 | n, __ATOMIC_RELEASE);
+  });
+  const auto *half = reinterpret_cast<const uint32_t *>(&word);
+  unsigned early = 0;
+  for (uint32_t low = 0; low < kLast;) {
+    low = __atomic_load_n(half, __ATOMIC_ACQUIRE);
+    early += __atomic_load_n(half + 1, __ATOMIC_RELAXED) < low;
+  }
+  writer.join();
+  fail_unless_equals_int(early, 0);
+  fail_unless_equals_uint64(word, uint64_t{kLast} << 32 | kLast);
+}
+GST_END_TEST
+
 constexpr size_t kBytes = 48;
 
 static bool whole(const uint8_t *pixels, uint64_t number) {
@@ -284,6 +306,7 @@ static Suite *shm_ring_suite(void) {
   tcase_add_test(tcase, test_shm_ring_garbage_from_readers_decides_nothing);
   tcase_add_test(tcase, test_shm_ring_pointers_beside_slots_are_refused);
   tcase_add_test(tcase, test_shm_ring_frames_and_states_wake_readers);
+  tcase_add_test(tcase, test_shm_ring_low_half_comes_with_its_high_half);
   tcase_add_test(tcase, test_shm_ring_no_instruction_of_publish_leaves_a_torn_frame);
   tcase_add_test(tcase, test_shm_ring_copies_that_pass_the_check_are_whole);
   return suite;

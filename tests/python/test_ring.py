@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The contract of shmnumpy.open() against a writer whose every step is in our hand."""
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -164,6 +165,15 @@ def test_until_eos_ends_the_loop_when_the_writer_stops(writer):
         writer.publish(solid(1), 64, 48)
         writer.close()
         assert [frame.number for frame in frames] == [1]
+
+
+def test_heartbeat_ahead_of_the_time_hides_no_death(writer, frames):
+    """Of a writer that died between its halves, or with garbage in it."""
+    writer.publish(solid(1), 64, 48)
+    writer.words[ring_writer.HEARTBEAT // 8] += 4 * 10**9
+    assert frames.state == shmnumpy.State.LIVE
+    fcntl.flock(writer.fd, fcntl.LOCK_UN)
+    assert frames.state == shmnumpy.State.ABSENT
 
 
 @pytest.mark.parametrize("step", ring_writer.STEPS)

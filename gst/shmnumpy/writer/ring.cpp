@@ -12,15 +12,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shared-word.h"
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 // Linux 5.14
 #endif
 
 namespace vdn::shm {
 namespace {
-
-static_assert(std::atomic<uint64_t>::is_always_lock_free,
-              "readers in other processes need single 64-bit stores");
 
 constexpr uint64_t kSecond = 1000000000;
 
@@ -30,16 +29,12 @@ uint64_t clock_ns(clockid_t clock) {
   return static_cast<uint64_t>(now.tv_sec) * kSecond + static_cast<uint64_t>(now.tv_nsec);
 }
 
-template <typename T> void store(T *word, T value, int order = __ATOMIC_RELEASE) {
-  __atomic_store_n(word, value, order);
-}
-
 void futex_wake_all(uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
 void announce(shmnumpy_header *header, shmnumpy_state state) {
-  store(&header->state, static_cast<uint32_t>(state));
+  store_word(&header->state, static_cast<uint32_t>(state));
   __atomic_fetch_add(&header->wake, 1, __ATOMIC_RELEASE);
   futex_wake_all(&header->wake);
 }
@@ -169,7 +164,7 @@ int Ring::acquire(Use use) {
   held_upstream_ += use == Use::Upstream;
   // The fence keeps later stores to the pixels behind the odd word; a release store would
   // not.
-  store(&slot(oldest)->seq, 2 * claim.frame_no | 1, __ATOMIC_RELAXED);
+  store_word(&slot(oldest)->seq, 2 * claim.frame_no | 1, __ATOMIC_RELAXED);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   return oldest;
 }
@@ -201,7 +196,7 @@ uint64_t Ring::describe(int index, uint64_t frame_no, const shmnumpy_slot &frame
   // seq_cst, as converters may have used non-temporal stores, which release does not
   // order.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  store(&to->seq, 2 * frame_no);
+  store_word(&to->seq, 2 * frame_no);
   return now;
 }
 
@@ -215,9 +210,9 @@ bool Ring::publish(const uint8_t *pixels, uint64_t frame_no, const shmnumpy_slot
     if (claims_[index].owner != Owner::Filling)
       return false;
     const uint64_t now = describe(index, frame_no, frame);
-    store(&head->latest, frame_no << 8 | static_cast<uint64_t>(index + 1));
-    store(&head->published, frame_no, __ATOMIC_RELAXED);
-    store(&head->heartbeat, now, __ATOMIC_RELAXED);
+    store_word(&head->latest, frame_no << 8 | static_cast<uint64_t>(index + 1));
+    store_word(&head->published, frame_no, __ATOMIC_RELAXED);
+    store_word(&head->heartbeat, now, __ATOMIC_RELAXED);
     // Only now: until `latest` names this slot, the one before must not be reused.
     claims_[index].frame_no = frame_no;
     claims_[index].owner = Owner::Published;
@@ -232,7 +227,7 @@ void Ring::set_state(shmnumpy_state state) {
 }
 
 void Ring::beat() {
-  store(&header()->heartbeat, monotonic_ns(), __ATOMIC_RELAXED);
+  store_word(&header()->heartbeat, monotonic_ns(), __ATOMIC_RELAXED);
 }
 
 bool Ring::prefault_next() {

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "shared-word.h"
+
 namespace vdn::shm {
 namespace {
 
@@ -30,7 +32,7 @@ unsigned choose_slots(unsigned wanted, uint64_t slot_bytes) {
 }
 
 void count(uint64_t *statistic, uint64_t value) {
-  __atomic_store_n(statistic, value, __ATOMIC_RELAXED);
+  store_word(statistic, value, __ATOMIC_RELAXED);
 }
 
 } // namespace
