@@ -28,6 +28,7 @@ import socket
 import stat
 import struct
 import sys
+import threading
 import time
 from typing import (Any, AsyncIterator, Callable, Iterator, NamedTuple, Optional, Tuple,
                     TypeVar)
@@ -80,24 +81,46 @@ class State(enum.IntEnum):
     ABSENT = 6        # there is no writer: none came yet, or it died
 
 
+def _lock_fence() -> None:
+    """A fence where there is no libatomic: what precedes the release of a lock comes
+    before what follows its acquisition.
+
+    A lock is a semaphore of libc. ARMv8 keeps a store-release (stlxr, casl) before a later
+    load-acquire (ldaxr, casa), ARMv7 and ARMv6 have a whole barrier in either. A mutex
+    would not do: glibc takes it without any of that in a process of one thread. Nor
+    sched_yield, which contains a barrier, but takes 10 ms beside busy processes.
+    """
+    lock = threading.Lock()
+    with lock:
+        pass
+    with lock:
+        pass
+
+
 def _pick_fence() -> Callable[[], Any]:
-    """A load fence. x86 keeps loads in order by itself, others need help."""
+    """Keeps loads before it before loads after it, and stores likewise. x86 does so by
+    itself, others need help."""
     if platform.machine() in ("x86_64", "AMD64", "i686", "i386"):
         return lambda: None
-    try:
-        fence = ctypes.CDLL("libatomic.so.1").atomic_thread_fence
+    try:  # PyDLL: shorter than letting other threads have the interpreter
+        fence = ctypes.PyDLL("libatomic.so.1").atomic_thread_fence
         return lambda: fence(5)
     except (OSError, AttributeError):
-        return os.sched_yield
+        return _lock_fence
+
+
+def _futex_number() -> Optional[int]:
+    """The number of the system call, None where it is not known."""
+    machine = platform.machine()
+    if sys.maxsize > 2**32:
+        return {"x86_64": 202, "aarch64": 98, "riscv64": 98}.get(machine)
+    # A 32-bit Python may run on a 64-bit kernel.
+    return 240 if machine[:3] in ("arm", "aar", "i68", "i38", "x86") else None
 
 
 def _pick_futex() -> Optional[Callable[[int, int, float], None]]:
     """FUTEX_WAIT(address, value, seconds); None where the call is not known."""
-    machine = platform.machine()
-    if sys.maxsize > 2**32:
-        number = {"x86_64": 202, "aarch64": 98, "riscv64": 98}.get(machine)
-    else:  # a 32-bit Python may run on a 64-bit kernel
-        number = 240 if machine[:3] in ("arm", "aar", "i68", "i38", "x86") else None
+    number = _futex_number()
     if number is None or not sys.platform.startswith("linux"):
         return None
     syscall = ctypes.CDLL(None).syscall
@@ -232,6 +255,7 @@ class _Segment:
         if slot >= self.slots:
             raise FormatError(f"{self._path} names slot {slot} of {self.slots}")
         offset = self._desc + slot * self._desc_bytes
+        _fence()
         sequence = self.words[offset // 4]
         if sequence & 1 or (sequence >> 1 ^ latest >> 8) & 0xFFFFFF:
             return None
@@ -582,7 +606,9 @@ class Frames(_Source):
             # Before the look at `latest`, so that a frame or state after it changes
             # `wake`, and so that the last frame before the end of a stream is not lost.
             self._wake = segment.words[_WAKE]
+            _fence()
             state = segment.state()
+            _fence()
             frame = self._newest(segment, copy)
             if frame is not None:
                 return frame

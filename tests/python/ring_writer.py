@@ -16,6 +16,10 @@ import time
 
 import numpy as np
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "python"))
+
+from shmnumpy import _fence, _futex_number  # noqa: E402
+
 HEADER = struct.Struct("<8sII QQ II QQQ II Q II QQ")
 STEPS = ("acquired", "half", "pixels", "described", "stable", "latest", "woken")
 STATE, WAKE, LATEST, HEARTBEAT = 0x98, 0x9C, 0x80, 0x88
@@ -23,7 +27,6 @@ LIVE, EOS, RECONNECTING, RETIRED, STOPPED = 1, 2, 3, 4, 5
 PLANES = {"RGB": [(3, 1)], "BGR": [(3, 1)], "RGBx": [(4, 1)], "BGRx": [(4, 1)],
           "RGBA": [(4, 1)], "BGRA": [(4, 1)], "GRAY8": [(1, 1)], "GRAY16_LE": [(2, 1)],
           "NV12": [(1, 1), (2, 2)], "I420": [(1, 1), (1, 2), (1, 2)]}
-FUTEX = {"x86_64": 202, "aarch64": 98}.get(os.uname().machine, 240)
 
 
 class RingWriter:
@@ -55,9 +58,10 @@ class RingWriter:
         self.wake()
 
     def wake(self):
+        _fence()
         self.halves[WAKE // 4] = (self.halves[WAKE // 4] + 1) & 0xFFFFFFFF
         address = ctypes.addressof(ctypes.c_char.from_buffer(self.map)) + WAKE
-        ctypes.CDLL(None).syscall(ctypes.c_long(FUTEX), ctypes.c_void_p(address), 1,
+        ctypes.CDLL(None).syscall(ctypes.c_long(_futex_number()), ctypes.c_void_p(address), 1,
                                   0x7FFFFFFF, None, None, 0)
 
     def layout(self, width, height, name, padding=0):
@@ -94,6 +98,7 @@ class RingWriter:
         sequence = self.descriptor(slot) // 8
         self.number += 1
         self.words[sequence] |= 1
+        _fence()
         yield "acquired"
         data, at = np.frombuffer(data, np.uint8), 0
         base = 0x20000 + slot * self.stride
@@ -109,10 +114,12 @@ class RingWriter:
         yield "pixels"
         self.describe(slot, width, height, name, padding, **more)
         yield "described"
+        _fence()
         self.words[sequence] = 2 * self.number
         yield "stable"
         self.words[HEARTBEAT // 8] = time.monotonic_ns()
         self.halves[STATE // 4] = LIVE
+        _fence()
         self.words[LATEST // 8] = self.number << 8 | (slot + 1)
         yield "latest"
         self.wake()

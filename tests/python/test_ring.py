@@ -176,10 +176,44 @@ def test_heartbeat_ahead_of_the_time_hides_no_death(writer, frames):
     assert frames.state == shmnumpy.State.ABSENT
 
 
+class Loads:
+    """The words of a segment, which notes what is loaded and where the fences are."""
+
+    def __init__(self, segment, monkeypatch):
+        self.words, self.log = segment.words, []
+        segment.words = self
+        monkeypatch.setattr(shmnumpy, "_fence", lambda: self.log.append("fence"))
+
+    def __getitem__(self, index):
+        names = {shmnumpy._WAKE: "wake", shmnumpy._STATE: "state",
+                 shmnumpy._LATEST: "latest"}
+        self.log.append(names.get(index, "seq"))
+        return self.words[index]
+
+
+def test_loads_are_kept_in_order_by_fences(writer, frames, monkeypatch):
+    writer.publish(solid(1), 64, 48)
+    loads = Loads(frames._segment, monkeypatch)
+    assert frames.read(timeout=0).number == 1
+    assert loads.log == ["wake", "fence", "state", "fence", "latest", "latest", "fence",
+                         "seq", "fence", "fence", "seq", "fence", "seq"]
+
+
+def test_fence_without_libatomic_is_no_yield(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(shmnumpy.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(shmnumpy.ctypes, "PyDLL", missing)
+    fence = shmnumpy._pick_fence()
+    assert fence is shmnumpy._lock_fence
+    fence()
+
+
 @pytest.mark.parametrize("step", ring_writer.STEPS)
 def test_writer_killed_at_each_step_of_publish_leaves_whole_frames(name, step):
     """Frame 8 reuses a slot and is never finished: number 7 or 8, and whole."""
-    with shmnumpy.open(name, until_eos=True) as frames:
+    with shmnumpy.open(name, until_eos=True, timeout=20) as frames:
         child = subprocess.Popen([sys.executable, os.path.join(HERE, "ring_writer.py"),
                                   name, step, "8"])
         last = None
