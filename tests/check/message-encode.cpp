@@ -92,8 +92,9 @@ GST_END_TEST
 GST_START_TEST(test_message_encode_parse_round_trips) {
   const Secret hunter("hunter2", "vdo.ninja"), off("off", "");
   const Description answer = {false, "v=0\r\ns=\"\\/\xc3\xa4\xf0\x9f\x94\x92\r\n"};
-  const std::vector<Candidate> candidates = {{"candidate:1", "0", 0},
-                                             {"candidate:2", "", -1}};
+  const std::vector<Candidate> candidates = {
+      {"candidate:1 1 udp 1 192.0.2.1 9 typ host", "0", 0},
+      {"candidate:2 1 udp 1 192.0.2.1 9 typ host", "", -1}};
   for (const Secret *secret : {&hunter, &off})
     for (const Address *me : {&kHosted, &kInRoom, static_cast<const Address *>(nullptr)})
       for (const std::optional<std::string> &session :

@@ -134,9 +134,10 @@ GST_START_TEST(test_message_hostile_sizes_are_bounded) {
 }
 GST_END_TEST
 
-GST_START_TEST(test_message_hostile_ten_thousand_candidates) {
-  const std::string text = "{\"UUID\":\"p\",\"candidates\":[{}" +
-                           repeat(",{\"candidate\":\"candidate:1\"}", 10000) + "]}";
+GST_START_TEST(test_message_hostile_thousands_of_candidates) {
+  const char *one = R"(,{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host"})";
+  const std::string text =
+      "{\"UUID\":\"p\",\"candidates\":[{}" + repeat(one, 4000) + "]}";
   const auto message = parse_message(text, &kHosted, secret(), nullptr);
   fail_unless(message.has_value());
   fail_unless(message->candidates_cut);
@@ -214,7 +215,7 @@ static Suite *message_hostile_suite(void) {
   tcase_add_test(tc, test_message_hostile_types_elsewhere_count_as_absent);
   tcase_add_test(tc, test_message_hostile_nesting_is_bounded);
   tcase_add_test(tc, test_message_hostile_sizes_are_bounded);
-  tcase_add_test(tc, test_message_hostile_ten_thousand_candidates);
+  tcase_add_test(tc, test_message_hostile_thousands_of_candidates);
   tcase_add_test(tc, test_message_hostile_errors_tell_no_secrets);
   tcase_add_test(tc, test_message_hostile_every_prefix_is_refused);
   tcase_add_test(tc, test_message_hostile_mutations);

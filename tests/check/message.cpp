@@ -128,17 +128,20 @@ GST_END_TEST
 GST_START_TEST(test_message_candidates_in_every_spelling) {
   const Message m = parse(R"({"UUID":"p","type":"local","session":"s","candidates":[
       {"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host","sdpMid":"0","sdpMLineIndex":0},
-      {"candidate":"a=candidate:2","sdpMLineIndex":1},
-      {"candidate":"candidate:3","mid":"video"},{"candidate":"candidate:4","rmid":2},
-      {"candidate":"candidate:5","smid":null,"sdpMLineIndex":-7},
-      {"candidate":""},{"candidate":null},null,"candidate:6",{"sdpMid":"0"},
-      {"candidate":"candidate:7\r\na=x"},{"candidate":"end-of-candidates"}]})");
+      {"candidate":"a=candidate:2 1 udp 1 192.0.2.1 9 typ host","sdpMLineIndex":1},
+      {"candidate":"candidate:3 1 udp 1 192.0.2.1 9 typ host","mid":"video"},
+      {"candidate":"candidate:4 1 udp 1 192.0.2.1 9 typ host","rmid":2},
+      {"candidate":"candidate:5 1 udp 1 192.0.2.1 9 typ host","smid":null,"sdpMLineIndex":-7},
+      {"candidate":""},{"candidate":null},null,"candidate:6 1 udp 1 192.0.2.1 9 typ host",
+      {"sdpMid":"0"},
+      {"candidate":"candidate:7 1 udp 1 192.0.2.1 9 typ host\r\na=x"},
+      {"candidate":"end-of-candidates"}]})");
   fail_unless(m.from_publisher);
   fail_unless_equals_int(m.candidates.size(), 5);
   assert_text(m.candidates[0].text, "candidate:1 1 udp 1 192.0.2.1 9 typ host");
   assert_text(m.candidates[0].mid, "0");
   fail_unless_equals_int(m.candidates[0].mline, 0);
-  assert_text(m.candidates[1].text, "candidate:2");
+  assert_text(m.candidates[1].text, "candidate:2 1 udp 1 192.0.2.1 9 typ host");
   fail_unless_equals_int(m.candidates[1].mline, 1);
   assert_text(m.candidates[2].mid, "video");
   fail_unless_equals_int(m.candidates[2].mline, -1);
@@ -146,7 +149,7 @@ GST_START_TEST(test_message_candidates_in_every_spelling) {
   fail_unless_equals_int(m.candidates[4].mline, -1);
 
   const Message single = parse(R"({"UUID":"p","type":"remote",
-      "candidate":{"candidate":"candidate:1","mid":"0","sdpMid":"0"}})");
+      "candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host","mid":"0","sdpMid":"0"}})");
   fail_unless_equals_int(single.candidates.size(), 1);
   fail_if(single.from_publisher);
 }

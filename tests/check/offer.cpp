@@ -375,6 +375,18 @@ GST_START_TEST(test_offer_extensions) {
 }
 GST_END_TEST
 
+// webrtcbin hands those in the SDP on to libnice as well.
+GST_START_TEST(test_offer_candidates_without_their_parts_are_taken_out) {
+  const std::string good = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
+  const std::string bad =
+      "a=candidate:1 1 tcp 1 192.0.2.1 9 typ host\r\n"
+      "a=candidate:1 2 udp 1 192.0.2.1 9 typ host\r\na=candidate:\r\n";
+  const Offer offer = must_read(plain_offer() + bad + good);
+  fail_unless(contains(offer.sdp, good));
+  fail_unless(offer.sdp == must_read(plain_offer() + good).sdp);
+}
+GST_END_TEST
+
 GST_START_TEST(test_offer_continues) {
   const Offer current = must_read(plain_offer());
   const auto obstacle = [&](const std::string &sdp) {
@@ -489,6 +501,7 @@ static Suite *offer_suite(void) {
   tcase_add_test(tc, test_offer_payload_types);
   tcase_add_test(tc, test_offer_h264_choice);
   tcase_add_test(tc, test_offer_extensions);
+  tcase_add_test(tc, test_offer_candidates_without_their_parts_are_taken_out);
   tcase_add_test(tc, test_offer_continues);
   tcase_add_test(tc, test_offer_decline);
   tcase_add_test(tc, test_offer_hostile_mutations);

@@ -310,14 +310,6 @@ bool read_description(JsonNode *node, Message *message, GError **error) {
   return true;
 }
 
-// webrtcbin takes text that is no candidate for the end of all candidates, and line ends
-// would add lines to an SDP.
-bool is_candidate(const char *text) {
-  return g_str_has_prefix(text, "candidate:") && strlen(text) <= kMaxCandidateBytes &&
-         std::none_of(text, text + strlen(text),
-                      [](char c) { return g_ascii_iscntrl(c); });
-}
-
 std::optional<Candidate> read_candidate(JsonNode *node) {
   if (!JSON_NODE_HOLDS_OBJECT(node))
     return std::nullopt;
@@ -325,7 +317,7 @@ std::optional<Candidate> read_candidate(JsonNode *node) {
   const char *text = get_text(find(object, {"candidate"}));
   if (text && g_str_has_prefix(text, "a="))
     text += 2;
-  if (!text || !is_candidate(text))
+  if (!text || !is_candidate_line(text))
     return std::nullopt;
   Candidate candidate;
   candidate.text = text;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "candidate-line.h"
 #include "crypto.h"
 
 namespace vdn {
@@ -19,7 +20,6 @@ constexpr size_t kMaxMessageBytes = 512 * 1024;
 constexpr size_t kMaxSdpBytes = 64 * 1024;
 // More candidates in one message are left out; a session has its own limit on top.
 constexpr size_t kMaxCandidates = 256;
-constexpr size_t kMaxCandidateBytes = 1024;
 // To send: web clients drop messages of more than 25000 characters, hex takes two each.
 constexpr size_t kCandidatesPerMessage = 50;
 constexpr size_t kMaxListMembers = 512;

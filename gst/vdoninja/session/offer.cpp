@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "candidate-line.h"
 #include "message.h"
 #include "offer-parts.h"
 
@@ -292,7 +293,10 @@ std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
   if (!check_payload_types(offer, error))
     return std::nullopt;
   for (SdpSection &section : text->media)
-    section.remove_if([](std::string_view line) { return line[0] == 'k'; });
+    section.remove_if([](std::string_view line) {
+      return line[0] == 'k' ||
+             (line.rfind("a=candidate:", 0) == 0 && !is_candidate_line(line.substr(2)));
+    });
   offer.sdp = text->join();
   return offer;
 }
