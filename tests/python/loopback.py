@@ -10,6 +10,7 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -162,11 +163,14 @@ def two_at_once(request, parameter, job, codec):
 
 
 class Launch(Process):
-    """gst-launch-1.0 with a description, which tells of caps and properties of pads."""
+    """gst-launch-1.0 with a description, which tells of caps and properties of pads. What
+    the element logs is in a file of its own."""
 
     def __init__(self, description, *options, **popen):
+        # Not to stderr: GStreamer writes a line in pieces, and -v prints between them.
+        self._log = tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace")
         environment = {**os.environ, "GST_DEBUG": "vdoninja-pads:4",
-                       "GST_DEBUG_NO_COLOR": "1"}
+                       "GST_DEBUG_NO_COLOR": "1", "GST_DEBUG_FILE": self._log.name}
         super().__init__(["gst-launch-1.0", "-v", *options, *shlex.split(description)],
                          env=environment, **popen)
 
@@ -178,8 +182,8 @@ class Launch(Process):
     def form(self, pad):
         """raw, encoded or rtp, as the element says; None while nothing came. Caps that
         gst-launch-1.0 shows agree; in one of a hundred runs it leaves them out."""
-        found = re.compile(rf":{pad}> delivering (\w+)")
-        told = [match[1] for line in self.lines if (match := found.search(line))]
+        self._log.seek(0)
+        told = re.findall(rf":{pad}> delivering (\w+)", self._log.read())
         kinds = {"video/x-raw": "raw", "audio/x-raw": "raw", "application/x-rtp": "rtp"}
         for caps in self.values(pad, "caps")[-1:]:
             assert kinds.get(re.split(r"[,(]", caps)[0].strip(), "encoded") == told[-1]
