@@ -102,4 +102,16 @@ inline Offer must_read(const std::string &sdp) {
   return std::move(*offer);
 }
 
+inline Offer with_video(const char *formats, const char *attributes) {
+  return must_read(session_lines("0") + media_lines("video", "0", formats, attributes));
+}
+
+inline void assert_refused(const std::string &sdp, OfferError code) {
+  GError *raw = nullptr;
+  fail_if(read_offer(sdp, &raw).has_value(), "%.2000s", sdp.c_str());
+  const ErrorPtr error(raw);
+  fail_unless(g_error_matches(raw, offer_error_quark(), code), "%s: %.2000s",
+              raw->message, sdp.c_str());
+}
+
 } // namespace vdn
