@@ -76,6 +76,28 @@ GST_START_TEST(test_screens_alone_leave_the_camera_out) {
 }
 GST_END_TEST
 
+// given a publisher that sends the picture of its camera although that was refused, when
+// its screen comes later, then the session is still the same.
+GST_START_TEST(test_screens_alone_wait_beside_a_refused_camera) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.server.source("stream-id=cam:s") + video_sink(0, "sink"));
+  player.play();
+  loopback.await("the data channel", [](const auto &state) {
+    return !state.viewers.empty() && state.viewers.front().status.channel_open;
+  });
+  Watched<unsigned> sent;
+  PublisherHooks hooks;
+  hooks.media.packets = [&](Packets &) { sent.update([](unsigned &count) { count++; }); };
+  loopback.publisher->set_hooks(hooks);
+  fail_unless(sent.wait(kLoopbackLimit, [](unsigned count) { return count >= 10; }));
+  loopback.publisher->set_hooks({});
+  share_screen(*loopback.publisher, loopback.config.video);
+  expect_screen(player, "sink");
+  fail_if(player.state().saw_state("reconnecting"), "%s", player.describe().c_str());
+}
+GST_END_TEST
+
 GST_START_TEST(test_screens_are_not_asked_for_unless_wanted) {
   Loopback loopback;
   loopback.publish();
@@ -114,6 +136,7 @@ static Suite *screens_suite() {
   tcase_add_test(tc, test_screens_beside_the_camera_have_a_pad_of_their_own);
   tcase_add_test(tc, test_screens_beside_the_camera_of_a_web_client);
   tcase_add_test(tc, test_screens_alone_leave_the_camera_out);
+  tcase_add_test(tc, test_screens_alone_wait_beside_a_refused_camera);
   tcase_add_test(tc, test_screens_are_not_asked_for_unless_wanted);
   tcase_add_test(tc, test_screens_of_a_room_have_pads_too);
   return suite;

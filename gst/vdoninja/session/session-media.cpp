@@ -56,11 +56,13 @@ template <typename Wanted> Elements elements_of(GstIterator *found, Wanted wante
   return search.elements;
 }
 
-// The children that receive: one for each transport.
+// Of a transport.
+bool is_receiving_bin(GstElement *child) {
+  return g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin");
+}
+
 Elements receiving_bins(GstElement *webrtc) {
-  return elements_of(gst_bin_iterate_elements(GST_BIN(webrtc)), [](GstElement *child) {
-    return g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin");
-  });
+  return elements_of(gst_bin_iterate_elements(GST_BIN(webrtc)), is_receiving_bin);
 }
 
 // Nothing flows out of a receiving bin any longer. Its own order of going down lets
@@ -73,6 +75,19 @@ void dry_up(GstElement *receiving_bin) {
       gst_element_set_locked_state(child.get(), TRUE);
       gst_element_set_state(child.get(), GST_STATE_NULL);
     }
+}
+
+// Whatever comes to `pad`, of the same bin as `other`, as long as that is not linked.
+void drop_until_linked(GstPad *pad, GstPad *other) {
+  gst_pad_add_probe(
+      pad,
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                   GST_PAD_PROBE_TYPE_BUFFER_LIST),
+      [](GstPad *, GstPadProbeInfo *, gpointer data) {
+        return gst_pad_is_linked(static_cast<GstPad *>(data)) ? GST_PAD_PROBE_REMOVE
+                                                              : GST_PAD_PROBE_DROP;
+      },
+      other, nullptr);
 }
 
 // The m-line of an RTP pad. An unknown SSRC is attributed to the first m-line of the
@@ -134,6 +149,24 @@ void Session::stop_webrtcbin(GstElement *webrtc) {
   for (const auto &bin : receiving_bins(webrtc))
     GST_ELEMENT_GET_CLASS(bin.get())->change_state(bin.get(),
                                                    GST_STATE_CHANGE_READY_TO_NULL);
+}
+
+// webrtcbin links what a receiving bin has for media once a line of them is wanted, and
+// for data once a line asks for data. A packet that comes without, as the publisher
+// likes, would be not-linked: that ends the source of the transport, and with it the data
+// channel. RTCP must not come before the media are linked either: rtpbin (1.22 to 1.26)
+// makes pads for its SSRC then, to which it never links anything (gstrtpbin.c: only
+// complete_session_receiver connects to new-ssrc-pad). Thread: webrtcbin's.
+void Session::on_element_added(GstBin *, GstElement *child, gpointer) {
+  if (!is_receiving_bin(child))
+    return;
+  const auto media = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, "rtp_src"));
+  const auto reports =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, "rtcp_src"));
+  const auto data = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, "data_src"));
+  drop_until_linked(media.get(), media.get());
+  drop_until_linked(reports.get(), media.get());
+  drop_until_linked(data.get(), data.get());
 }
 
 // Thread: streaming.

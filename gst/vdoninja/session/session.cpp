@@ -85,6 +85,7 @@ bool Session::setup(GError **error) {
 
   hook(webrtc_.get(), "on-new-transceiver", G_CALLBACK(on_new_transceiver));
   hook(webrtc_.get(), "pad-added", G_CALLBACK(on_pad_added));
+  hook(webrtc_.get(), "element-added", G_CALLBACK(on_element_added));
   hook(webrtc_.get(), "on-ice-candidate",
        G_CALLBACK(+[](GstElement *, guint, gchar *text, gpointer data) {
          auto *at = static_cast<Hook *>(data);
