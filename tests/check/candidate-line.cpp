@@ -61,6 +61,16 @@ GST_START_TEST(test_candidate_line_that_libnice_stumbles_over_is_refused) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_candidate_line_hidden_address) {
+  const std::string start = "candidate:1 1 UDP 1 ", end = " 9 typ host";
+  for (const char *name : {"x.local", "5b2f7c12-1c2d.LOCAL", ".local"})
+    fail_unless(hidden_address(start + name + end) == name);
+  for (const char *address : {"192.0.2.1", "::1", "x.local.", "local", "x.locality"})
+    fail_unless(hidden_address(start + address + end).empty());
+  fail_unless(hidden_address("").empty() && hidden_address("a b c .local").empty());
+}
+GST_END_TEST
+
 static Suite *candidate_line_suite() {
   Suite *suite = suite_create("candidate-line");
   TCase *tc = tcase_create("candidate-line");
@@ -68,6 +78,7 @@ static Suite *candidate_line_suite() {
   tcase_add_test(tc, test_candidate_line_of_clients_are_taken);
   tcase_add_test(tc, test_candidate_line_in_pieces_is_refused);
   tcase_add_test(tc, test_candidate_line_that_libnice_stumbles_over_is_refused);
+  tcase_add_test(tc, test_candidate_line_hidden_address);
   return suite;
 }
 

@@ -47,9 +47,9 @@ GST_END_TEST
 // webrtcbin hands those in the SDP on to libnice as well.
 GST_START_TEST(test_offer_media_candidates_without_their_parts_are_taken_out) {
   const std::string good = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
-  const std::string bad =
-      "a=candidate:1 1 tcp 1 192.0.2.1 9 typ host\r\n"
-      "a=candidate:1 2 udp 1 192.0.2.1 9 typ host\r\na=candidate:\r\n";
+  const std::string bad = "a=candidate:1 1 tcp 1 192.0.2.1 9 typ host\r\n"
+                          "a=candidate:1 2 udp 1 192.0.2.1 9 typ host\r\na=candidate:\r\n"
+                          "a=candidate:1 1 udp 1 x.local 9 typ host\r\n";
   const Offer offer = must_read(plain_offer() + bad + good);
   fail_unless(contains(offer.sdp, good));
   fail_unless(offer.sdp == must_read(plain_offer() + good).sdp);

@@ -12,6 +12,7 @@ namespace vdn {
 namespace {
 
 constexpr std::string_view kPrefix = "candidate:";
+constexpr std::string_view kMulticast = ".local";
 constexpr size_t kMaxFoundation = 32;
 constexpr unsigned kMaxPort = 65535;
 constexpr std::string_view kComponent = "1"; // RTCP is multiplexed, there is no other
@@ -58,6 +59,13 @@ bool is_candidate_line(std::string_view text) {
   for (size_t i = kFixedWords; i < words.size(); i += 2)
     has_tcptype |= words[i] == "tcptype";
   return has_tcptype || !equals(words[2], "tcp");
+}
+
+std::string_view hidden_address(std::string_view line) {
+  const auto words = split(line);
+  const std::string_view address = words.size() > 4 ? words[4] : std::string_view();
+  const size_t name = address.size() - std::min(address.size(), kMulticast.size());
+  return equals(address.substr(name), kMulticast) ? address : std::string_view();
 }
 
 } // namespace vdn

@@ -17,4 +17,8 @@ constexpr size_t kMaxCandidateBytes = 1024;
 // components that it has not got (nice_agent_set_remote_candidates).
 bool is_candidate_line(std::string_view text);
 
+// The address of such a line where it is a name of multicast DNS, behind which browsers
+// hide addresses (draft-ietf-mmusic-mdns-ice-candidates); else empty.
+std::string_view hidden_address(std::string_view line);
+
 } // namespace vdn

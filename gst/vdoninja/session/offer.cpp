@@ -294,8 +294,10 @@ std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
     return std::nullopt;
   for (SdpSection &section : text->media)
     section.remove_if([](std::string_view line) {
-      return line[0] == 'k' ||
-             (line.rfind("a=candidate:", 0) == 0 && !is_candidate_line(line.substr(2)));
+      if (line.rfind("a=candidate:", 0) != 0)
+        return line[0] == 'k';
+      // Hidden ones come by message, too; a session looks those up itself.
+      return !is_candidate_line(line.substr(2)) || !hidden_address(line).empty();
     });
   offer.sdp = text->join();
   return offer;

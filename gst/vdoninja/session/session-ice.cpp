@@ -67,13 +67,43 @@ void Session::handle_candidates(const Message &message) {
   }
 }
 
+// webrtcbin (to 1.26) would look names up itself, and who stops before there is an answer
+// leaks libnice's agent with its sockets: gstwebrtcnice's add_candidate() gives the
+// search a reference, and nobody runs the context any longer in which it would be
+// released.
 void Session::add_candidate(const Candidate &candidate) {
-  // Anything else is taken for the end of candidates by webrtcbin.
-  if (candidate.text.rfind("candidate:", 0) != 0)
+  const std::string name(hidden_address(candidate.text));
+  if (name.empty()) {
+    give_candidate(candidate.text);
     return;
-  GST_LOG_OBJECT(webrtc_.get(), "remote %s", candidate.text.c_str());
+  }
+  struct Search {
+    std::weak_ptr<Session> session;
+    std::string text, name;
+  };
+  auto resolver = ObjPtr<GResolver>::adopt(g_resolver_get_default());
+  g_resolver_lookup_by_name_async(
+      resolver.get(), name.c_str(), lookups_.get(),
+      [](GObject *source, GAsyncResult *result, gpointer data) {
+        std::unique_ptr<Search> search(static_cast<Search *>(data));
+        GList *found =
+            g_resolver_lookup_by_name_finish(G_RESOLVER(source), result, nullptr);
+        auto self = search->session.lock();
+        if (found && self && !self->closed_) {
+          StrPtr address(g_inet_address_to_string(G_INET_ADDRESS(found->data)));
+          std::string &text = search->text;
+          text.replace(text.find(search->name), search->name.size(), address.get());
+          self->give_candidate(text);
+        }
+        g_resolver_free_addresses(found);
+      },
+      new Search{weak_from_this(), candidate.text, name});
+}
+
+void Session::give_candidate(const std::string &text) {
+  GST_LOG_OBJECT(webrtc_.get(), "remote %s", text.c_str());
   // All media is bundled onto the first m-line; 1.22 drops candidates for the others.
-  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", 0u, candidate.text.c_str());
+  g_signal_emit_by_name(webrtc_.get(), "add-ice-candidate", 0u, text.c_str());
 }
 
 // For webrtcbin it is of the first m-line, which the publisher may have removed.

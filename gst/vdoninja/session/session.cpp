@@ -139,6 +139,7 @@ void Session::stop() {
     return;
   closed_ = true;
   bundle_timer_.stop();
+  g_cancellable_cancel(lookups_.get());
   for (auto &[object, id] : handlers_)
     g_signal_handler_disconnect(object.get(), id);
   handlers_.clear();

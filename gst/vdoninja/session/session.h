@@ -147,6 +147,7 @@ private:
   void local_description_set(const GstStructure *reply);
   void send_answer();
   void add_candidate(const Candidate &candidate);
+  void give_candidate(const std::string &text);
   void local_candidate(std::string text);
   void gathering_changed();
   void flush_candidates();
@@ -194,6 +195,8 @@ private:
 
   std::deque<Candidate> remote_candidates_; // until the remote description is set
   size_t candidates_seen_ = 0;
+  // Of names in candidates.
+  const ObjPtr<GCancellable> lookups_ = ObjPtr<GCancellable>::adopt(g_cancellable_new());
   std::vector<Candidate> local_candidates_;
   bool first_bundle_ = true;
   Timer bundle_timer_;
