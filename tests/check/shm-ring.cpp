@@ -137,7 +137,7 @@ GST_START_TEST(test_shm_ring_pointers_beside_slots_are_refused) {
 GST_END_TEST
 
 static bool wait_for_wake(uint32_t *word, uint32_t value) {
-  const timespec limit{20, 0};
+  const timespec limit{20 * vdn::time_factor(), 0};
   return syscall(SYS_futex, word, FUTEX_WAIT, value, &limit, nullptr, 0) == 0 ||
          errno == EAGAIN;
 }

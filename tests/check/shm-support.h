@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "shm-layout.h"
+#include "../support/time-factor.h"
 
 namespace shmtest {
 
@@ -104,7 +105,8 @@ private:
 };
 
 inline bool wait_until(const std::function<bool()> &ready) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::seconds(20) * vdn::time_factor();
   while (!ready()) {
     if (std::chrono::steady_clock::now() > end)
       return false;

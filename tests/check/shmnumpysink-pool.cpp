@@ -40,7 +40,7 @@ static Counts play(const Name &name, const std::string &before) {
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   GstBus *bus = gst_element_get_bus(pipeline);
   GstMessage *message = gst_bus_timed_pop_filtered(
-      bus, 30 * GST_SECOND,
+      bus, vdn::time_factor() * 30 * GST_SECOND,
       static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
   fail_unless(message != nullptr, "no end of %s", before.c_str());
   fail_unless(GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS, "%s", before.c_str());
@@ -266,13 +266,15 @@ GST_START_TEST(test_shmnumpysink_pool_preroll_is_published_once) {
                            .c_str(),
                        nullptr);
   gst_element_set_state(pipeline, GST_STATE_PAUSED);
-  fail_unless(gst_element_get_state(pipeline, nullptr, nullptr, 20 * GST_SECOND) ==
+  fail_unless(gst_element_get_state(pipeline, nullptr, nullptr,
+                                    vdn::time_factor() * 20 * GST_SECOND) ==
               GST_STATE_CHANGE_SUCCESS);
   const View ring(name.path(".ring"));
   fail_unless_equals_uint64(ring.number(), 1);
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   GstBus *bus = gst_element_get_bus(pipeline);
-  gst_message_unref(gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND, GST_MESSAGE_EOS));
+  gst_message_unref(gst_bus_timed_pop_filtered(bus, vdn::time_factor() * 20 * GST_SECOND,
+                                               GST_MESSAGE_EOS));
   gst_object_unref(bus);
   fail_unless_equals_uint64(ring.number(), 10);
   gst_element_set_state(pipeline, GST_STATE_NULL);

@@ -283,7 +283,8 @@ GST_START_TEST(test_shmnumpysink_starts_and_stops_twenty_times) {
                        nullptr);
   for (int round = 0; round < 20; round++) {
     gst_element_set_state(pipeline, GST_STATE_PLAYING);
-    fail_unless(gst_element_get_state(pipeline, nullptr, nullptr, 20 * GST_SECOND) ==
+    fail_unless(gst_element_get_state(pipeline, nullptr, nullptr,
+                                      vdn::time_factor() * 20 * GST_SECOND) ==
                 GST_STATE_CHANGE_SUCCESS);
     fail_unless_equals_int(name.files().size(), 4);
     gst_element_set_state(pipeline, GST_STATE_NULL);

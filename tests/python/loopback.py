@@ -14,10 +14,12 @@ import tempfile
 import threading
 import time
 
+from deadlines import seconds
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 PROGRAMS = os.path.join(os.environ.get("BUILD_ROOT", os.path.join(ROOT, "build")),
                         "tests", "support")
-DEADLINE = 40  # seconds
+DEADLINE = seconds(40)
 
 
 class Process:
@@ -81,7 +83,7 @@ class Process:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=seconds(20))
         finally:
             self.process.kill()
             self._drain()

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from deadlines import seconds
+
 try:
     import gi
     gi.require_version("Gst", "1.0")
@@ -48,7 +50,7 @@ class Pipeline:
         """End of stream, and wait until the sink has it."""
         self.source.emit("end-of-stream")
         message = self.pipeline.get_bus().timed_pop_filtered(
-            20 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+            seconds(20) * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
         assert message and message.type == Gst.MessageType.EOS, message
 
     def stop(self):

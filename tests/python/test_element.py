@@ -12,6 +12,7 @@ import pytest
 
 import pipelines
 import shmnumpy
+from deadlines import seconds
 from pipelines import Pipeline
 
 pytestmark = pipelines.needs_element
@@ -45,7 +46,7 @@ def test_every_native_format_arrives_as_it_was(name, source, pixel_format, size)
     planes, data = pipelines.random_frame(pixel_format, *size)
     with shmnumpy.open(name) as frames:
         pipeline.push(data, pts=40_000_000)
-        frame = frames.read(timeout=20)
+        frame = frames.read(timeout=seconds(20))
     assert (frame.format, frame.width, frame.height) == (pixel_format, *size)
     assert (frame.number, frame.pts, frame.running_time) == (1, 40_000_000, 40_000_000)
     assert frame.framerate == (30, 1) and 0 <= frame.age < 20
@@ -61,7 +62,7 @@ def test_size_changes_and_growth_in_mid_stream(name, source):
                 [(640, 360), (1920, 1080), (3840, 2160), (64, 64)], 1):
             value = np.full((height, width, 3), number, np.uint8)
             pipeline.push(value, CAPS.format("RGB", width, height))
-            frame = frames.read(timeout=20)
+            frame = frames.read(timeout=seconds(20))
             assert frame.array.shape == (height, width, 3)
             assert (frame.number, frame.missed) == (number, 0)
             assert frame.array.min() == frame.array.max() == number
@@ -73,7 +74,7 @@ def test_end_of_stream_and_stop_are_seen(name, source):
         pipeline.push(np.zeros((48, 64), np.uint8))
         pipeline.end()
         assert [frame.number for frame in ending] == [1]
-        assert frames.read(timeout=20).number == 1
+        assert frames.read(timeout=seconds(20)).number == 1
         assert frames.state == shmnumpy.State.EOS
         pipeline.stop()
         assert frames.read(timeout=0.1) is None
@@ -85,7 +86,7 @@ def test_restart_of_the_pipeline_is_followed(name, source):
         for _ in range(3):
             pipeline = source("RGB", 64, 48)
             pipeline.push(np.zeros((48, 64, 3), np.uint8))
-            assert frames.read(timeout=20).missed == 0
+            assert frames.read(timeout=seconds(20)).missed == 0
             pipeline.stop()
 
 
@@ -96,7 +97,7 @@ def test_writer_killed_and_started_again_is_followed(name):
     with shmnumpy.open(name) as frames:
         for _ in range(2):
             writer = subprocess.Popen(launch)
-            assert frames.read(timeout=20).array.shape == (48, 64, 3)
+            assert frames.read(timeout=seconds(20)).array.shape == (48, 64, 3)
             writer.send_signal(signal.SIGKILL)
             writer.wait()
             while frames.state != shmnumpy.State.ABSENT:
@@ -109,24 +110,24 @@ def test_name_removed_while_live_comes_back(name, source):
     pipeline = source("RGB", 64, 48)
     with shmnumpy.open(name) as frames:
         pipeline.push(np.zeros((48, 64, 3), np.uint8))
-        assert frames.read(timeout=20).number == 1
+        assert frames.read(timeout=seconds(20)).number == 1
         os.unlink(f"/dev/shm/{name}.ring")
         pipeline.push(np.ones((48, 64, 3), np.uint8))
-        assert frames.read(timeout=20).number == 2
+        assert frames.read(timeout=seconds(20)).number == 2
     with shmnumpy.open(name) as newcomer:  # waits until the name is there again
-        assert newcomer.read(timeout=20).number == 2
+        assert newcomer.read(timeout=seconds(20)).number == 2
 
 
 def test_views_share_memory_and_notice_being_overwritten(name, source):
     pipeline = source("RGB", 64, 48, "legacy=never slots=4")
     with shmnumpy.open(name, copy=False) as frames:
         pipeline.push(np.full((48, 64, 3), 1, np.uint8))
-        frame = frames.read(timeout=20)
+        frame = frames.read(timeout=seconds(20))
         assert frame.valid() and frame.array.max() == 1
         assert not frame.array.flags.owndata and not frame.array.flags.writeable
         for value in range(2, 10):
             pipeline.push(np.full((48, 64, 3), value, np.uint8))
-        assert frames.read(timeout=20).number > 1
+        assert frames.read(timeout=seconds(20)).number > 1
         pipeline.end()
         assert not frame.valid()
 
@@ -179,7 +180,7 @@ def test_legacy_reader_with_the_element(name, source, pixel_format, size):
     planes, data = pipelines.random_frame(pixel_format, *size)
     with shmnumpy.open_legacy(name, pixel_format=pixel_format) as frames:
         pipeline.push(data)
-        frame = frames.read(timeout=20)
+        frame = frames.read(timeout=seconds(20))
     assert frame.format == pixel_format and np.array_equal(frame.array, planes[0])
 
 
@@ -189,10 +190,10 @@ def test_legacy_reader_that_comes_later_is_served(name, source):
     with shmnumpy.open(name) as frames:
         for value in range(5):
             pipeline.push(np.full((48, 64, 3), value, np.uint8))
-        while frames.read(timeout=20).number < 5:
+        while frames.read(timeout=seconds(20)).number < 5:
             pass
         with shmnumpy.open_legacy(name, pixel_format="RGB") as legacy:
-            assert legacy.read(timeout=20).array.max() == 0
+            assert legacy.read(timeout=seconds(20)).array.max() == 0
             for value in range(100, 200):  # until the sink has heard of this reader
                 pipeline.push(np.full((48, 64, 3), value, np.uint8))
                 frame = legacy.read(timeout=0.05)
@@ -208,7 +209,7 @@ def test_reader_of_another_user(name, source, mode, group, may):
     pipeline = source("RGB", 64, 48, f"legacy=never mode={mode}")
     with shmnumpy.open(name) as frames:
         pipeline.push(np.zeros((48, 64, 3), np.uint8))
-        assert frames.read(timeout=20)
+        assert frames.read(timeout=seconds(20))
     os.chown(f"/dev/shm/{name}.ring", 0, 65533)
     with open(shmnumpy.__file__, encoding="utf-8") as file:
         script = file.read() + (
@@ -228,7 +229,8 @@ def test_cpp_reader_with_the_element(name, tmp_path):
     with Pipeline("videotestsrc is-live=true pattern=blue ! video/x-raw,format=BGR,"
                   f"width=320,height=240 ! shmnumpysink shm-name={name} legacy=never"):
         result = subprocess.run([program, "--name", name, "--frames", "5", "--write",
-                                 picture], capture_output=True, text=True, timeout=60)
+                                 picture], capture_output=True, text=True,
+                                timeout=seconds(60))
     assert result.returncode == 0, result.stderr
     assert "320x240 BGR, mean B 255 G 0 R 0" in result.stdout
     assert picture.read_bytes()[:2] == b"\xff\xd8"

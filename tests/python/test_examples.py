@@ -14,6 +14,7 @@ import pytest
 
 import drawings
 import pipelines
+from deadlines import seconds
 
 pytestmark = pipelines.needs_element
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -25,7 +26,7 @@ def run_example(script, *args):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(
         [sys.executable, os.path.join(EXAMPLES, script), *args], env=environment,
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=seconds(60))
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -45,10 +46,11 @@ class Served:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=seconds(20))
 
     def request(self, method, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                timeout=seconds(20))
         connection.request(method, path)
         return connection.getresponse()
 
@@ -87,7 +89,7 @@ def test_receive(stream):
 def test_bounded_run_without_frames_fails(name):
     result = subprocess.run(
         [sys.executable, os.path.join(EXAMPLES, "receive.py"), "--name", name,
-         "--seconds", "0.2"], timeout=60)
+         "--seconds", "0.2"], timeout=seconds(60))
     assert result.returncode == 1
 
 
@@ -173,7 +175,7 @@ def redis_url(tmp_path):
     threading.Thread(target=process.stdout.read, daemon=True).start()
     yield f"unix://{path}"
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=seconds(20))
 
 
 def test_push_redis(stream, redis_url):
@@ -181,11 +183,11 @@ def test_push_redis(stream, redis_url):
     client = redis.Redis.from_url(redis_url)
     with client.pubsub() as channel:
         channel.subscribe("camera")
-        assert channel.get_message(timeout=20)["type"] == "subscribe"
+        assert channel.get_message(timeout=seconds(20))["type"] == "subscribe"
         printed = run_example("push_redis.py", "--name", stream, "--frames", "5",
                               "--redis", redis_url, "--key", "camera")
         assert "5 frames stored under camera" in printed
-        heard = [int(channel.get_message(timeout=20)["data"]) for _ in range(5)]
+        heard = [int(channel.get_message(timeout=seconds(20))["data"]) for _ in range(5)]
     stored = client.hgetall("camera")
     assert heard == sorted(heard) and heard[-1] == int(stored[b"number"])
     assert stored[b"jpeg"][:2] == b"\xff\xd8" and stored[b"width"] == b"320"
@@ -196,7 +198,7 @@ def test_push_redis_without_a_server_says_so(stream):
     result = subprocess.run(
         [sys.executable, os.path.join(EXAMPLES, "push_redis.py"), "--name", stream,
          "--redis", "unix:///nonexistent.sock"], capture_output=True, text=True,
-        timeout=60)
+        timeout=seconds(60))
     assert result.returncode == 1 and result.stderr.startswith("no Redis at unix:///non")
 
 

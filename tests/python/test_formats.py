@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import shmnumpy
+from deadlines import seconds
 from ring_writer import PLANES, RingWriter
 
 RANDOM = np.random.default_rng(7)
@@ -29,7 +30,7 @@ def publish(name, pixel_format, width, height, data=None, copy=True, **more):
         data = RANDOM.integers(0, 256, size, dtype=np.uint8)
     writer.publish(np.ascontiguousarray(data).view(np.uint8).reshape(-1), width, height,
                    pixel_format, **more)
-    frame = shmnumpy.open(name, copy=copy).read(timeout=5)
+    frame = shmnumpy.open(name, copy=copy).read(timeout=seconds(5))
     frame.writer = writer
     return frame, data
 

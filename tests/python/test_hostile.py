@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import shmnumpy
+from deadlines import seconds
 from ring_writer import RingWriter, STATE, LATEST
 
 PIXELS = bytes(range(256)) * 36  # 64 x 48 RGB
@@ -55,7 +56,7 @@ def test_other_major_version_is_refused_by_number(writer, major):
 
 def test_newer_minor_version_is_read(writer):
     put(writer, 8, "I", 0x20009)
-    assert shmnumpy.open(writer.name).read(timeout=5).number == 1
+    assert shmnumpy.open(writer.name).read(timeout=seconds(5)).number == 1
 
 
 def test_segment_being_created_is_waited_for(name):
@@ -66,7 +67,7 @@ def test_segment_being_created_is_waited_for(name):
         assert frames.read(timeout=0.01) is None
         writer = RingWriter(name)
         writer.publish(PIXELS, 64, 48)
-        assert frames.read(timeout=5).number == 1
+        assert frames.read(timeout=seconds(5)).number == 1
 
 
 def test_truncated_segment_is_refused(writer):
@@ -77,10 +78,10 @@ def test_truncated_segment_is_refused(writer):
 
 def test_segment_that_shrinks_is_an_error_not_a_crash(writer):
     with shmnumpy.open(writer.name) as frames:
-        assert frames.read(timeout=5).number == 1
+        assert frames.read(timeout=seconds(5)).number == 1
         os.ftruncate(writer.fd, 0)
         with raises("shrank"):
-            frames.read(timeout=5)
+            frames.read(timeout=seconds(5))
         with raises("shrank"):
             frames.state
 
@@ -108,14 +109,14 @@ def test_descriptor_that_points_outside_is_refused(writer, offset, layout, value
     with shmnumpy.open(writer.name) as frames:
         put(writer, writer.descriptor(0) + offset, layout, value)
         with raises(""):
-            frames.read(timeout=5)
+            frames.read(timeout=seconds(5))
 
 
 @pytest.mark.parametrize("slot", [7, 61, 255])
 def test_latest_that_names_no_slot_is_refused(writer, slot):
     put(writer, LATEST, "Q", 1 << 8 | slot)
     with raises("names slot"):
-        shmnumpy.open(writer.name).read(timeout=5)
+        shmnumpy.open(writer.name).read(timeout=seconds(5))
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 3, 4, 2**64 - 1])
@@ -129,7 +130,7 @@ def test_unknown_state_is_harmless(writer):
     put(writer, STATE, "I", 4711)
     with shmnumpy.open(writer.name) as frames:
         assert frames.state == shmnumpy.State.INIT
-        assert frames.read(timeout=5).number == 1
+        assert frames.read(timeout=seconds(5)).number == 1
 
 
 def test_random_control_pages_never_give_more_than_an_error(writer):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import shmnumpy
+from deadlines import seconds
 
 SIZE = 1920 * 1080 * 3 + 5
 
@@ -36,7 +37,7 @@ def writer(name):
 def test_size_is_decoded_whatever_numpy_promotes(writer, name, width, height):
     writer.publish(width, height, 9)
     with shmnumpy.open_legacy(name) as frames:
-        frame = frames.read(timeout=5)
+        frame = frames.read(timeout=seconds(5))
     assert frame.array.shape == (height, width, 3) and frame.format == "BGR"
     assert frame.array.min() == frame.array.max() == 9
     assert frame.pts is None and frame.valid()
@@ -48,7 +49,7 @@ def test_counter_wraps_and_counts_missed_frames(writer, name):
         for burst in [1] * 254 + [3]:
             for _ in range(burst):
                 writer.publish(4, 4, 1)
-            frame = frames.read(timeout=5)
+            frame = frames.read(timeout=seconds(5))
             seen.append((frame.number, frame.missed))
     assert seen == [(n, 0) for n in range(1, 255)] + [(257, 2)]
     assert np.unique(np.diff([number for number, _ in seen])).tolist() == [1, 3]
@@ -68,7 +69,7 @@ def test_datagram_wakes_the_reader(writer, name):
 
         thread = threading.Thread(target=publish)
         thread.start()
-        assert frames.read(timeout=5).array.shape == (8, 8, 3)
+        assert frames.read(timeout=seconds(5)).array.shape == (8, 8, 3)
         thread.join()
 
 
@@ -77,7 +78,7 @@ def test_port_in_use_falls_back_to_the_counter(writer, name):
         other.bind(("127.0.0.1", 0))
         with shmnumpy.open_legacy(name, udp_port=other.getsockname()[1]) as frames:
             writer.publish(8, 8, 3)
-            assert frames.read(timeout=5).number == 1
+            assert frames.read(timeout=seconds(5)).number == 1
 
 
 def test_no_frame_yet_and_too_large_a_frame_give_nothing(writer, name):
@@ -93,13 +94,13 @@ def test_size_that_does_not_fit_is_refused(name):
     os.pwrite(writer.fd, bytes([255, 254, 255, 254, 1]), 0)
     with shmnumpy.open_legacy(name) as frames:
         with pytest.raises(shmnumpy.FormatError, match="does not fit"):
-            frames.read(timeout=5)
+            frames.read(timeout=seconds(5))
 
 
 def test_segment_that_shrinks_gives_nothing(writer, name):
     with shmnumpy.open_legacy(name) as frames:
         writer.publish(8, 8, 3)
-        assert frames.read(timeout=5)
+        assert frames.read(timeout=seconds(5))
         os.ftruncate(writer.fd, 3)
         assert frames.read(timeout=0.01) is None
 
@@ -108,10 +109,10 @@ def test_new_file_under_the_name_is_followed(name):
     with shmnumpy.open_legacy(name) as frames:
         assert frames.read(timeout=0.01) is None
         LegacyWriter(name).publish(8, 8, 1)
-        assert frames.read(timeout=5).array.max() == 1
+        assert frames.read(timeout=seconds(5)).array.max() == 1
         os.unlink(f"/dev/shm/{name}")
         LegacyWriter(name).publish(16, 8, 2)
-        assert frames.read(timeout=5).array.shape == (8, 16, 3)
+        assert frames.read(timeout=seconds(5)).array.shape == (8, 16, 3)
     assert os.path.exists(f"/dev/shm/{name}")
 
 

@@ -19,10 +19,11 @@ import pytest
 gi = pytest.importorskip("gi")
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
+from deadlines import seconds  # noqa: E402
 from loopback import ROOT, Publisher  # noqa: E402
 
 BLOCK = re.compile(r"(?:<!-- (run|skip)(?:: (.*?))? -->\n)?```(sh|python)\n(.*?)```", re.S)
-FRAMES, DEADLINE = 10, 60  # buffers that each sink must get, within seconds
+FRAMES, DEADLINE = 10, seconds(60)  # buffers that each sink must get, within seconds
 
 Gst.init(None)
 

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from deadlines import seconds
 from loopback import Launch, two_at_once
 
 TOOLS = {"gst-launch-1.0": "gstreamer1.0-tools", "ffprobe": "ffmpeg",
@@ -52,7 +53,7 @@ def span(path, kind):
 def discovered(path):
     """Duration in seconds and kinds of streams as gst-discoverer-1.0 says, which decodes."""
     lines = subprocess.run(["gst-discoverer-1.0", path], capture_output=True, text=True,
-                           timeout=60, check=True).stdout.splitlines()
+                           timeout=seconds(60), check=True).stdout.splitlines()
     duration = next(line for line in lines if "Duration:" in line)
     kinds = [kind for kind in ("audio", "video")
              if any(line.strip().startswith(f"{kind} #") for line in lines)]

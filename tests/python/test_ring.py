@@ -12,6 +12,7 @@ import pytest
 
 import ring_writer
 import shmnumpy
+from deadlines import seconds
 from ring_writer import RingWriter
 
 HERE = os.path.dirname(__file__)
@@ -35,7 +36,7 @@ def frames(writer):
 def test_frame_carries_pixels_and_metadata(writer, frames):
     pixels = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(5, 6, 3)
     writer.publish(pixels, 6, 5, padding=2, pts=123, flags=3, colorimetry=b"sRGB")
-    frame = frames.read(timeout=5)
+    frame = frames.read(timeout=seconds(5))
     assert frame.array.shape == (5, 6, 3) and np.array_equal(frame.array, pixels)
     assert (frame.format, frame.number, frame.missed) == ("RGB", 1, 0)
     assert (frame.pts, frame.running_time) == (123, 123)
@@ -52,7 +53,7 @@ def test_newest_frame_wins_and_missed_ones_are_counted(writer, frames):
     for burst in (1, 3, 2):
         for _ in range(burst):
             writer.publish(solid(7), 64, 48)
-        frame = frames.read(timeout=5)
+        frame = frames.read(timeout=seconds(5))
         numbers.append((frame.number, frame.missed))
     assert numbers == [(1, 0), (4, 2), (6, 1)]
     assert frames.read(timeout=0) is None
@@ -61,7 +62,7 @@ def test_newest_frame_wins_and_missed_ones_are_counted(writer, frames):
 def test_view_is_read_only_and_knows_when_it_was_overwritten(writer):
     with shmnumpy.open(writer.name, copy=False) as frames:
         writer.publish(solid(1), 64, 48)
-        frame = frames.read(timeout=5)
+        frame = frames.read(timeout=seconds(5))
         assert frame.valid() and not frame.array.flags.writeable
         kept = frame.copy()
         for value in range(2, 2 + writer.slots):
@@ -76,7 +77,7 @@ def test_read_waits_for_a_frame_and_no_longer_than_it_was_told(writer, frames):
     assert frames.read(timeout=0.01) is None
     thread = threading.Thread(target=writer.publish, args=(solid(9), 64, 48))
     thread.start()
-    assert frames.read(timeout=5).number == 1
+    assert frames.read(timeout=seconds(5)).number == 1
     thread.join()
 
 
@@ -84,7 +85,7 @@ def test_polling_takes_over_where_there_is_no_futex(writer, frames, monkeypatch)
     monkeypatch.setattr(shmnumpy, "_futex", None)
     thread = threading.Thread(target=writer.publish, args=(solid(9), 64, 48))
     thread.start()
-    assert frames.read(timeout=5).number == 1
+    assert frames.read(timeout=seconds(5)).number == 1
     thread.join()
     assert frames.read(timeout=0.01) is None
 
@@ -121,20 +122,20 @@ def test_asyncio_iterator_can_be_cancelled(writer):
 def test_eos_is_shown_and_the_next_stream_goes_on(writer, frames):
     writer.publish(solid(1), 64, 48)
     writer.set_state(ring_writer.EOS)
-    assert frames.read(timeout=5).number == 1
+    assert frames.read(timeout=seconds(5)).number == 1
     assert frames.state == shmnumpy.State.EOS
     assert frames.read(timeout=0.01) is None
     writer.publish(solid(2), 64, 48)
-    assert frames.read(timeout=5).number == 2
+    assert frames.read(timeout=seconds(5)).number == 2
     assert frames.state == shmnumpy.State.LIVE
 
 
 def test_growth_is_followed_and_counts_on(writer, frames):
     writer.publish(solid(1), 64, 48)
-    assert frames.read(timeout=5).number == 1
+    assert frames.read(timeout=seconds(5)).number == 1
     larger = RingWriter(writer.name, stride=0x20000, number=2, predecessor=writer)
     larger.publish(solid(3, 160, 120), 160, 120)
-    frame = frames.read(timeout=5)
+    frame = frames.read(timeout=seconds(5))
     assert (frame.number, frame.missed, frame.array.shape) == (3, 1, (120, 160, 3))
 
 
@@ -145,7 +146,7 @@ def test_stop_and_restart_are_followed(name):
         for _ in range(3):
             writer = RingWriter(name)
             writer.publish(solid(1), 64, 48)
-            frame = frames.read(timeout=5)
+            frame = frames.read(timeout=seconds(5))
             assert (frame.number, frame.missed) == (1, 0)
             writer.close()
             assert frames.read(timeout=0.01) is None
@@ -154,10 +155,10 @@ def test_stop_and_restart_are_followed(name):
 
 def test_name_removed_while_live_is_not_noticed(writer, frames):
     writer.publish(solid(1), 64, 48)
-    assert frames.read(timeout=5).number == 1
+    assert frames.read(timeout=seconds(5)).number == 1
     os.unlink(writer.path)
     writer.publish(solid(2), 64, 48)
-    assert frames.read(timeout=5).number == 2
+    assert frames.read(timeout=seconds(5)).number == 2
 
 
 def test_until_eos_ends_the_loop_when_the_writer_stops(writer):
@@ -213,7 +214,7 @@ def test_fence_without_libatomic_is_no_yield(monkeypatch):
 @pytest.mark.parametrize("step", ring_writer.STEPS)
 def test_writer_killed_at_each_step_of_publish_leaves_whole_frames(name, step):
     """Frame 8 reuses a slot and is never finished: number 7 or 8, and whole."""
-    with shmnumpy.open(name, until_eos=True, timeout=20) as frames:
+    with shmnumpy.open(name, until_eos=True, timeout=seconds(20)) as frames:
         child = subprocess.Popen([sys.executable, os.path.join(HERE, "ring_writer.py"),
                                   name, step, "8"])
         last = None
@@ -230,7 +231,7 @@ def test_writer_killed_at_each_step_of_publish_leaves_whole_frames(name, step):
 def test_reader_never_unlinks_and_never_registers(writer):
     script = (f"import sys; sys.path.insert(0, {os.path.dirname(shmnumpy.__file__)!r})\n"
               "import shmnumpy, multiprocessing.resource_tracker as tracker\n"
-              f"frame = shmnumpy.open({writer.name!r}).read(timeout=5)\n"
+              f"frame = shmnumpy.open({writer.name!r}).read(timeout={seconds(5)})\n"
               "assert frame.number == 1 and tracker._resource_tracker._fd is None\n")
     writer.publish(solid(1), 64, 48)
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -240,6 +241,6 @@ def test_reader_never_unlinks_and_never_registers(writer):
 def test_frames_outlive_the_reader(writer):
     with shmnumpy.open(writer.name, copy=False) as frames:
         writer.publish(solid(4), 64, 48)
-        frame = frames.read(timeout=5)
+        frame = frames.read(timeout=seconds(5))
     assert frames.read() is None
     assert frame.valid() and frame.array.max() == 4

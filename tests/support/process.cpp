@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "time-factor.h"
+
 // Last: it defines `fail` as a macro.
 #include <gst/check/gstcheck.h>
 
@@ -55,6 +57,7 @@ void Process::kill() {
 
 bool Process::ended(std::chrono::milliseconds limit) {
   pollfd end{pidfd_, POLLIN, 0};
+  limit *= time_factor();
   return poll(&end, 1, static_cast<int>(limit.count())) == 1;
 }
 

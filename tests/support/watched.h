@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "time-factor.h"
+
 namespace vdn {
 
 template <typename T> class Watched {
@@ -31,11 +33,12 @@ public:
     return value_;
   }
 
-  // True as soon as `ready(const T &)` holds, false when `limit` passed without it.
+  // True as soon as `ready(const T &)` holds, false when `limit` passed without it, times
+  // time_factor().
   template <typename Ready>
   bool wait(std::chrono::milliseconds limit, Ready ready) const {
     std::unique_lock<std::mutex> lock(mutex_);
-    return changed_.wait_for(lock, limit,
+    return changed_.wait_for(lock, limit * time_factor(),
                              [&] { return ready(static_cast<const T &>(value_)); });
   }
 
