@@ -6,8 +6,8 @@
         for frame in frames:                    # the newest frame each time
             print(frame.number, frame.format, frame.array.shape, frame.pts)
 
-This one file needs NumPy and nothing else: install it with `pip install ./python`, or
-copy it next to your program. It reads and never writes, locks nothing for longer than a
+This one file needs NumPy and nothing else: README.md says how to install it, or copy it
+next to your program. It reads and never writes, locks nothing for longer than a
 probe, never unlinks a segment, and any number of readers may come, go and crash without
 the pipeline noticing. docs/shm-format.md describes the bytes.
 

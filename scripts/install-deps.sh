@@ -20,7 +20,8 @@ build=(
 )
 tests=(
   libopencv-dev python3-opencv opencv-data python3-gi python3-pytest python3-venv
-  python3-redis redis-server libglib2.0-dev openssl iproute2 procps
+  python3-setuptools python3-wheel python3-redis redis-server libglib2.0-dev
+  openssl iproute2 procps
   ffmpeg gstreamer1.0-plugins-base-apps chromium shellcheck clang-format codespell reuse git
 )
 

@@ -1,36 +1,67 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`pip install ./python` without a network, and the file on every Python that is here."""
+"""Where meson and pip put shmnumpy.py, and the file on every Python that is here."""
 import glob
 import os
+import re
 import shutil
+import site
 import subprocess
 import sys
 
 import pytest
 
 import shmnumpy
+from loopback import ROOT
 
-PYTHON = os.path.join(os.path.dirname(__file__), "..", "..", "python")
+PYTHON = os.path.join(ROOT, "python")
 VERSIONS = ["3.9", "3.10", "3.11", "3.12", "3.13"]
+VENV_LINES = re.compile(r"^python3 -m venv .*\n.*pip install .*$", re.M)
 
 
-def test_pip_installs_it_offline(tmp_path):
-    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
-    environment.pop("PIP_FIND_LINKS", None)
-    environment.pop("PYTHONPATH", None)
-    made = subprocess.run(
-        [sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "venv"],
-        capture_output=True, text=True)
+def make_venv(folder):
+    made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True,
+                          text=True)
     if made.returncode:
         pytest.skip(f"python3-venv is not installed: {made.stdout}")
-    python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", PYTHON], check=True,
-                   env=environment)
+    return os.path.join(folder, "bin", "python")
+
+
+def test_lines_of_the_readme_install_it_offline(tmp_path):
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        lines = VENV_LINES.search(file.read())[0]
+    make_venv(tmp_path / "probe")
+    for package in ("setuptools", "wheel"):
+        pytest.importorskip(package)
+    shutil.copytree(PYTHON, tmp_path / "python")  # setuptools builds in there
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull,
+                   "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    for variable in ("PIP_FIND_LINKS", "PYTHONPATH"):
+        environment.pop(variable, None)
+    subprocess.run(["sh", "-e", "-c", lines], check=True, env=environment, cwd=tmp_path)
     where = subprocess.run(
-        [python, "-c", "import shmnumpy; print(shmnumpy.__version__, shmnumpy.__file__)"],
-        check=True, env=environment, capture_output=True, text=True, cwd=tmp_path).stdout
+        [tmp_path / "env" / "bin" / "python", "-c",
+         "import shmnumpy; print(shmnumpy.__version__, shmnumpy.__file__)"],
+        check=True, env=environment, capture_output=True, text=True,
+        cwd=tmp_path / "probe").stdout
     version, file = where.split()
-    assert version == shmnumpy.__version__ and file.startswith(str(tmp_path))
+    assert version == shmnumpy.__version__ and file.startswith(str(tmp_path / "env"))
+
+
+def install_dir(prefix):
+    return subprocess.run([sys.executable, os.path.join(PYTHON, "install_dir.py"), prefix],
+                          check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize("prefix", ["/usr", "/usr/local", site.getuserbase()])
+def test_meson_installs_where_python_looks(prefix):
+    assert install_dir(prefix) in [*site.getsitepackages(), site.getusersitepackages()]
+
+
+def test_meson_installs_where_a_venv_looks(tmp_path):
+    python = make_venv(tmp_path / "venv")
+    searched = subprocess.run([python, "-c", "import sys; print(sys.path)"], check=True,
+                              capture_output=True, text=True).stdout
+    assert repr(install_dir(str(tmp_path / "venv"))) in searched
 
 
 @pytest.mark.parametrize("version", VERSIONS)
