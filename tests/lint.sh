@@ -34,6 +34,10 @@ codespell)
   ;;
 reuse)
   reuse lint
+  if grep -vxFf debian/copyright .reuse/dep5; then
+    echo "debian/copyright does not say this"
+    exit 1
+  fi
   ;;
 *)
   echo "$0: what is $1?" >&2
