@@ -18,7 +18,7 @@ files() {
 
 case $1 in
 shellcheck)
-  mapfile -d '' -t scripts < <(files '*.sh' .ci/run)
+  mapfile -d '' -t scripts < <(files '*.sh' .ci/run debian/tests/play)
   shellcheck "${scripts[@]}"
   ;;
 clang-format)
