@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Envelopes: the input once as hex text, once as what comes out of a proper envelope.
 #include "message.h"
+#include "strict-log.h"
 
 using namespace vdn;
 

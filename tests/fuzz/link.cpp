@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Links, and the URIs made of them.
 #include "link.h"
+#include "strict-log.h"
 
 using namespace vdn;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Messages of the socket, both dialects, and of the data channel.
 #include "message.h"
+#include "strict-log.h"
 
 using namespace vdn;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Offers, what is chosen from them, and answers made of them.
 #include "offer.h"
+#include "strict-log.h"
 
 #include <gst/sdp/gstsdpmessage.h>
 

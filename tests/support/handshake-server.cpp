@@ -62,10 +62,8 @@ void HandshakeServer::send_text(ClientId client, std::string text) {
 
 void HandshakeServer::send_binary(ClientId client, std::string data) {
   call(loop_, [this, client, &data] {
-    const auto found = connections_.find(client);
-    if (found != connections_.end())
-      soup_websocket_connection_send_binary(found->second.get(), data.data(),
-                                            data.size());
+    if (SoupWebsocketConnection *connection = open_connection(client))
+      soup_websocket_connection_send_binary(connection, data.data(), data.size());
   });
 }
 
@@ -86,8 +84,9 @@ void HandshakeServer::kick(ClientId client, bool abruptly) {
       return;
     const ConnectionPtr connection = found->second;
     if (!abruptly) {
-      soup_websocket_connection_close(connection.get(), SOUP_WEBSOCKET_CLOSE_GOING_AWAY,
-                                      nullptr);
+      if (open_connection(client))
+        soup_websocket_connection_close(connection.get(), SOUP_WEBSOCKET_CLOSE_GOING_AWAY,
+                                        nullptr);
       return;
     }
     closed(client);
@@ -229,16 +228,22 @@ void HandshakeServer::deliver(const Deliveries &deliveries) {
   }
 }
 
-void HandshakeServer::send(ClientId client, const std::string &text) {
+SoupWebsocketConnection *HandshakeServer::open_connection(ClientId client) const {
   const auto found = connections_.find(client);
-  if (found == connections_.end() ||
-      soup_websocket_connection_get_state(found->second.get()) !=
-          SOUP_WEBSOCKET_STATE_OPEN)
+  const bool open = found != connections_.end() &&
+                    soup_websocket_connection_get_state(found->second.get()) ==
+                        SOUP_WEBSOCKET_STATE_OPEN;
+  return open ? found->second.get() : nullptr;
+}
+
+void HandshakeServer::send(ClientId client, const std::string &text) {
+  SoupWebsocketConnection *connection = open_connection(client);
+  if (!connection)
     return;
   // First: whoever has the message finds it in the records.
   note(client, false, text);
   soup_websocket_connection_send_message(
-      found->second.get(), SOUP_WEBSOCKET_DATA_TEXT,
+      connection, SOUP_WEBSOCKET_DATA_TEXT,
       BytesPtr(g_bytes_new(text.data(), text.size())).get());
 }
 

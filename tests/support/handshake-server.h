@@ -111,6 +111,8 @@ private:
   void received(ClientId client, std::string_view text);
   void closed(ClientId client);
   void deliver(const Deliveries &deliveries);
+  // Null when it is closed, or about to be.
+  SoupWebsocketConnection *open_connection(ClientId client) const;
   void send(ClientId client, const std::string &text);
   void note(ClientId client, bool received, std::string_view text);
 
