@@ -19,6 +19,39 @@ void await_frames(const Player &player) {
   player.expect_buffers("sink", 3);
 }
 
+// The data channel of a player's session.
+struct Channel {
+  GstElement *webrtcbin = nullptr;
+  GObject *object = nullptr;
+  Watched<bool> closed{false};
+  Watched<GstState> freed_at{GST_STATE_VOID_PENDING}; // what webrtcbin was in then
+
+  explicit Channel(const Player &player) {
+    g_signal_connect(player.pipeline(), "deep-element-added", G_CALLBACK(on_element),
+                     this);
+  }
+  // Threads: the loop's, webrtcbin's and the pool's.
+  static void on_element(GstBin *, GstBin *, GstElement *element, Channel *self) {
+    if (!g_str_equal(G_OBJECT_TYPE_NAME(element), "GstWebRTCBin"))
+      return;
+    self->webrtcbin = element;
+    g_signal_connect(element, "on-data-channel", G_CALLBACK(on_channel), self);
+  }
+  static void on_channel(GstElement *, GObject *channel, Channel *self) {
+    self->object = channel;
+    g_signal_connect(channel, "on-close", G_CALLBACK(on_close), self);
+    g_object_weak_ref(channel, on_freed, self);
+  }
+  static void on_close(GObject *, Channel *self) {
+    self->closed.update([](bool &closed) { closed = true; });
+  }
+  static void on_freed(gpointer data, GObject *) {
+    auto *self = static_cast<Channel *>(data);
+    const GstState now = GST_STATE(self->webrtcbin);
+    self->freed_at.update([now](GstState &state) { state = now; });
+  }
+};
+
 } // namespace
 
 GST_START_TEST(test_wire_first_message_is_sent_once_with_the_label) {
@@ -112,6 +145,26 @@ GST_START_TEST(test_wire_negotiation_moves_to_the_data_channel) {
 GST_END_TEST
 
 // Raspberry.Ninja reads answers on the socket alone.
+// webrtcbin lets go of a channel that is closed, and the session when it ends, but the
+// channel's elements, which point to it, run until webrtcbin stops.
+GST_START_TEST(test_wire_data_channel_outlives_its_elements) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Channel channel(player);
+  player.play();
+  await_frames(player);
+  loopback.await("a first text",
+                 [](const auto &state) { return !state.received.empty(); });
+  g_signal_emit_by_name(channel.object, "close");
+  fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
+  player.stop();
+  fail_unless(channel.freed_at.wait(
+      kLoopbackLimit, [](GstState state) { return state != GST_STATE_VOID_PENDING; }));
+  fail_unless_equals_int(channel.freed_at.get(), GST_STATE_NULL);
+}
+GST_END_TEST
+
 GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
   PublisherConfig config = small_picture();
   config.channel_first = true;
@@ -153,6 +206,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_ping_comes_back_unchanged);
   tcase_add_test(tc, test_wire_candidates_are_bundled_and_name_both_indices);
   tcase_add_test(tc, test_wire_negotiation_moves_to_the_data_channel);
+  tcase_add_test(tc, test_wire_data_channel_outlives_its_elements);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
   tcase_add_test(tc, test_wire_bitrate_set_while_playing_reaches_the_publisher);
   return suite;

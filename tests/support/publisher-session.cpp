@@ -92,12 +92,13 @@ void PublisherSession::close(bool abruptly) {
     sender.track->detach(sender.source.get());
   if (abruptly)
     silence();
-  // Before NULL: in 1.22.0 the object outlives what it points to.
   for (const gulong handler : channel_handlers_)
     g_signal_handler_disconnect(channel_.get(), handler);
   channel_handlers_.clear();
-  channel_.reset();
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+  // After NULL, as its source has a raw pointer to it, and before webrtcbin goes, to
+  // which it has one in 1.22.0.
+  channel_.reset();
   senders_.clear();
   webrtc_.reset();
   pipeline_.reset();

@@ -136,6 +136,10 @@ void Session::set_up_jitterbuffers() {
 // description comes into effect, while webrtcbin goes to NULL, the bin, which is there
 // already, blocks once more, by a reference to itself: it lets go only when it goes to
 // NULL again. By then nobody must tell it of ICE any longer.
+//
+// The channel is kept until nothing runs any more: its source has a raw pointer to it,
+// for errors that the last text may meet when the publisher closes it. And not for
+// longer, as it has a raw pointer to webrtcbin (1.22.0).
 void Session::stop_webrtcbin(GstElement *webrtc) {
   ObjPtr<GObject> ice;
   if (auto dtls = dtls_transport(webrtc))
@@ -146,6 +150,7 @@ void Session::stop_webrtcbin(GstElement *webrtc) {
     dry_up(bin.get());
   }
   gst_element_set_state(webrtc, GST_STATE_NULL);
+  g_object_set_data(G_OBJECT(webrtc), kChannelKey, nullptr);
   for (const auto &bin : receiving_bins(webrtc))
     GST_ELEMENT_GET_CLASS(bin.get())->change_state(bin.get(),
                                                    GST_STATE_CHANGE_READY_TO_NULL);

@@ -154,11 +154,13 @@ void Session::stop() {
 
 void Session::close() {
   stop();
-  // 1.22.0 keeps a raw webrtcbin pointer in the channel: it has to go first.
-  channel_.reset();
   channel_ready_ = false;
-  if (webrtc_)
-    disposer_->dispose(bin_.get(), std::move(webrtc_), stop_webrtcbin);
+  if (!webrtc_)
+    return;
+  // stop_webrtcbin() lets go of it.
+  g_object_set_data_full(G_OBJECT(webrtc_.get()), kChannelKey, channel_.release(),
+                         g_object_unref);
+  disposer_->dispose(bin_.get(), std::move(webrtc_), stop_webrtcbin);
 }
 
 void Session::set_latency(unsigned ms) {

@@ -164,6 +164,7 @@ private:
 
   static void on_new_transceiver(GstElement *, GstWebRTCRTPTransceiver *, gpointer);
   static void stop_webrtcbin(GstElement *webrtc); // thread: the pool's
+  static constexpr const char *kChannelKey = "vdoninja-channel";
   static void on_pad_added(GstElement *, GstPad *, gpointer);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer);
   static void count_packets(GstPad *pad, std::shared_ptr<std::atomic<guint64>> packets);
