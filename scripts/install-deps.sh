@@ -4,6 +4,7 @@
 #
 #   scripts/install-deps.sh          what building and the demo need
 #   scripts/install-deps.sh tests    and what the tests need as well
+#   scripts/install-deps.sh arm64    what tests/emulated.sh arm64 needs; armhf likewise
 #
 # For Debian 12 and 13 and Raspberry Pi OS; elsewhere it says what is wanted and goes on.
 set -euo pipefail
@@ -25,6 +26,9 @@ tests=(
   ffmpeg gstreamer1.0-plugins-base-apps chromium shellcheck clang-format codespell reuse git
 )
 
+# A cross compiler brings nothing of the other processor's but its C library.
+emulated=(meson ninja-build pkgconf mmdebstrap qemu-user-static iproute2 python3)
+
 # Chromium is driven by playwright-core, at the version of the lock file.
 lacks_playwright() {
   [[ ${1-} == tests && -f tests/browser/package-lock.json &&
@@ -40,8 +44,10 @@ fi
 case ${1-build} in
 build) wanted=("${build[@]}") ;;
 tests) wanted=("${build[@]}" "${tests[@]}") ;;
+arm64) wanted=("${emulated[@]}" g++-aarch64-linux-gnu) ;;
+armhf) wanted=("${emulated[@]}" g++-arm-linux-gnueabihf) ;;
 *)
-  echo "usage: $0 [build|tests]" >&2
+  echo "usage: $0 [build|tests|arm64|armhf]" >&2
   exit 2
   ;;
 esac
