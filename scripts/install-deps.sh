@@ -24,6 +24,7 @@ tests=(
   python3-setuptools python3-wheel python3-redis redis-server libglib2.0-dev
   openssl iproute2 procps
   ffmpeg gstreamer1.0-plugins-base-apps chromium shellcheck clang-format codespell reuse git
+  clang clang-tidy cppcheck libclang-rt-dev
 )
 
 # A cross compiler brings nothing of the other processor's but its C library.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Checks the sources with one tool: tests/lint.sh shellcheck|clang-format|codespell|reuse
+# Checks the sources with one tool: tests/lint.sh shellcheck|clang-format|codespell|reuse|
+# cppcheck|clang-tidy|thread-safety. The last two take the compiler's arguments from the
+# build folder (BUILD_ROOT, build/), or make one beside it.
 # Exit status 77, a skip, where the tool is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +12,9 @@ skip() {
   exit 77
 }
 
-command -v "$1" >/dev/null || skip "$1 is not installed"
+tool=$1
+[[ $tool == thread-safety ]] && tool=clang++
+command -v "$tool" >/dev/null || skip "$tool is not installed"
 [[ -e .git ]] || skip "not a clone: the list of files comes from git"
 files() {
   git -c safe.directory='*' ls-files -z --cached --others --exclude-standard -- "$@"
@@ -38,6 +42,30 @@ reuse)
     echo "debian/copyright does not say this"
     exit 1
   fi
+  ;;
+cppcheck)
+  cppcheck --version | grep -q ' 2\.10' ||
+    skip "cppcheck is not version 2.10, and every one finds something else: $(cppcheck --version)"
+  mapfile -d '' -t sources < <(files 'gst/*.cpp' 'gst/*.hpp')
+  includes=(gst/common gst/shmnumpy gst/shmnumpy/writer
+    gst/vdoninja gst/vdoninja/{protocol,signaling,session,pads})
+  cppcheck --quiet -j 2 --std=c++17 --language=c++ --error-exitcode=1 \
+    --enable=warning,performance,portability --suppressions-list=tests/cppcheck.supp \
+    "${includes[@]/#/-I}" "${sources[@]}"
+  ;;
+clang-tidy)
+  # What a version warns of differs, too.
+  clang-tidy --version | grep -q 'version 14\.' ||
+    skip "clang-tidy is not version 14: $(clang-tidy --version | grep version)"
+  # Its "N warnings generated" are of headers that are not ours.
+  files 'gst/*.cpp' | xargs -0 -P 2 -n 3 \
+    clang-tidy -p "${BUILD_ROOT:-build}" --quiet 2> >(grep -v 'warnings\? generated' >&2)
+  ;;
+thread-safety)
+  build=${BUILD_ROOT:-$PWD/build}-clang
+  [[ -f $build/build.ninja ]] || CC=clang CXX=clang++ meson setup "$build" \
+    -Dcpp_args=-Werror=thread-safety --buildtype=plain -Dtests=disabled -Dexamples=disabled >/dev/null
+  ninja -C "$build" -j 2 --quiet
   ;;
 *)
   echo "$0: what is $1?" >&2

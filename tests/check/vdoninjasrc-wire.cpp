@@ -144,7 +144,6 @@ GST_START_TEST(test_wire_negotiation_moves_to_the_data_channel) {
 }
 GST_END_TEST
 
-// Raspberry.Ninja reads answers on the socket alone.
 // webrtcbin lets go of a channel that is closed, and the session when it ends, but the
 // channel's elements, which point to it, run until webrtcbin stops.
 GST_START_TEST(test_wire_data_channel_outlives_its_elements) {
@@ -165,6 +164,7 @@ GST_START_TEST(test_wire_data_channel_outlives_its_elements) {
 }
 GST_END_TEST
 
+// Raspberry.Ninja reads answers on the socket alone.
 GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
   PublisherConfig config = small_picture();
   config.channel_first = true;

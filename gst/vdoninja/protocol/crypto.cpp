@@ -198,7 +198,7 @@ std::string Secret::encrypt(std::string_view plain, const Iv &iv) const {
                          static_cast<int>(plain.size())) ||
       !EVP_EncryptFinal_ex(ctx.get(), out.data() + size, &rest))
     return {};
-  return to_hex(out.data(), static_cast<size_t>(size + rest));
+  return to_hex(out.data(), static_cast<size_t>(size) + static_cast<size_t>(rest));
 }
 
 std::optional<std::string> Secret::decrypt(std::string_view cipher_hex,
@@ -232,7 +232,7 @@ std::optional<std::string> Secret::decrypt(std::string_view cipher_hex,
                         "text was encrypted with another password or salt");
     return std::nullopt;
   }
-  plain.resize(static_cast<size_t>(size + rest));
+  plain.resize(static_cast<size_t>(size) + static_cast<size_t>(rest));
   return plain;
 }
 
