@@ -85,9 +85,13 @@ shift
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gst-vdoninja
 mkdir -p "$cache"
+# One at a time makes the system, and one at a time has the layer that is kept.
+exec {lock}>"$cache/$release.lock"
+flock "$lock"
 make_system "$release" "$cache/$release"
 layer=$cache/$release.layer
 if $fresh; then
+  exec {lock}>&-
   layer=$(mktemp -d "$cache/$release.XXXXXX")
   trap 'rm -rf "$layer"' EXIT
 fi
