@@ -69,8 +69,9 @@ public:
     gst_rtp_buffer_map(buffer, GST_MAP_WRITE, &rtp);
     gst_rtp_buffer_set_ssrc(&rtp, ssrc);
     gst_rtp_buffer_set_payload_type(&rtp, 96);
-    gst_rtp_buffer_set_seq(&rtp, seq_);
-    gst_rtp_buffer_set_timestamp(&rtp, seq_++ * 3000u);
+    // No gaps, and no time that a jitterbuffer would wait for.
+    gst_rtp_buffer_set_seq(&rtp, seq_[ssrc]);
+    gst_rtp_buffer_set_timestamp(&rtp, seq_[ssrc]++);
     gst_rtp_buffer_unmap(&rtp);
     gst_pad_push(rtp_.get(), buffer);
   }
@@ -144,7 +145,7 @@ private:
   ObjPtr<GstElement> pipeline_;
   GstElement *rtpbin_ = nullptr;
   ObjPtr<GstPad> rtp_, rtcp_;
-  guint16 seq_ = 0;
+  std::map<guint, guint16> seq_;
   Watched<std::set<guint>> pads_;
   Watched<std::map<guint, ObjPtr<GstElement>>> jitterbuffers_;
 };
