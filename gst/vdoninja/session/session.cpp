@@ -94,7 +94,8 @@ bool Session::setup(GError **error) {
          });
        }));
   hook(webrtc_.get(), "on-data-channel",
-       G_CALLBACK(+[](GstElement *, GstWebRTCDataChannel *channel, gpointer data) {
+       G_CALLBACK(+[](GstElement *webrtc, GstWebRTCDataChannel *channel, gpointer data) {
+         keep_channel(webrtc, channel);
          auto *at = static_cast<Hook *>(data);
          if (auto self = at->session.lock())
            self->channel_arrived(ObjPtr<GstWebRTCDataChannel>::ref(channel));
@@ -154,13 +155,10 @@ void Session::stop() {
 
 void Session::close() {
   stop();
+  channel_.reset();
   channel_ready_ = false;
-  if (!webrtc_)
-    return;
-  // stop_webrtcbin() lets go of it.
-  g_object_set_data_full(G_OBJECT(webrtc_.get()), kChannelKey, channel_.release(),
-                         g_object_unref);
-  disposer_->dispose(bin_.get(), std::move(webrtc_), stop_webrtcbin);
+  if (webrtc_)
+    disposer_->dispose(bin_.get(), std::move(webrtc_), stop_webrtcbin);
 }
 
 void Session::set_latency(unsigned ms) {

@@ -163,8 +163,10 @@ private:
   void fail(SessionError code, const std::string &text);
 
   static void on_new_transceiver(GstElement *, GstWebRTCRTPTransceiver *, gpointer);
+  static void keep_channel(GstElement *webrtc, GstWebRTCDataChannel *channel);
   static void stop_webrtcbin(GstElement *webrtc); // thread: the pool's
-  static constexpr const char *kChannelKey = "vdoninja-channel";
+  // All bundled media and the data channel share it.
+  static ObjPtr<GObject> dtls_transport(GstElement *webrtc);
   static void on_pad_added(GstElement *, GstPad *, gpointer);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer);
   static void count_packets(GstPad *pad, std::shared_ptr<std::atomic<guint64>> packets);
