@@ -57,10 +57,10 @@ def discovered(path):
     duration = next(line for line in lines if "Duration:" in line)
     kinds = [kind for kind in ("audio", "video")
              if any(line.strip().startswith(f"{kind} #") for line in lines)]
-    return seconds(duration.split("Duration:")[1]), kinds
+    return duration_of(duration.split("Duration:")[1]), kinds
 
 
-def seconds(text):
+def duration_of(text):
     """Of 0:00:01.500"""
     hours, minutes, rest = text.strip().split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
@@ -68,7 +68,7 @@ def seconds(text):
 
 def seconds_of(line):
     """The pts that identity tells of a buffer."""
-    return seconds(line.split("pts: ")[1].split(",")[0])
+    return duration_of(line.split("pts: ")[1].split(",")[0])
 
 
 def record(name, publisher, stream_id, folder):
