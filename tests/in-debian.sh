@@ -86,14 +86,17 @@ cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gst-vdoninja
 mkdir -p "$cache"
 # One at a time makes the system, and one at a time has the layer that is kept.
-exec {lock}>"$cache/$release.lock"
-flock "$lock"
-make_system "$release" "$cache/$release"
-layer=$cache/$release.layer
+(
+  flock 9
+  make_system "$release" "$cache/$release"
+) 9>"$cache/$release.lock"
 if $fresh; then
-  exec {lock}>&-
   layer=$(mktemp -d "$cache/$release.XXXXXX")
   trap 'rm -rf "$layer"' EXIT
+else
+  layer=$cache/$release.layer
+  exec {lock}>"$layer.lock"
+  flock "$lock"
 fi
 unshare --mount --pid --fork --kill-child \
   tests/in-debian.sh --inside "$cache/$release" "$layer" "$release" "$@"
