@@ -23,7 +23,7 @@ if [[ ${1-} == --one ]]; then # BUILD SECONDS TARGET, in a log that is shown on 
   esac
   if "${command[@]}" >"$build/fuzz-$target.log" 2>&1; then
     # libFuzzer's last line but one has the coverage, the others have one line.
-    printf '%-10s %s\n' "$target" "$(grep -E 'DONE|^(reader.py|sequences): [0-9]' \
+    printf '%-10s %s\n' "$target" "$(grep -E 'DONE|^(reader.py|sequences): [0-9]+ (from|rounds)' \
       "$build/fuzz-$target.log" | tail -1)"
     exit 0
   fi
