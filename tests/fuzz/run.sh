@@ -23,12 +23,12 @@ if [[ ${1-} == --one ]]; then # BUILD SECONDS TARGET, in a log that is shown on 
   esac
   if "${command[@]}" >"$build/fuzz-$target.log" 2>&1; then
     # libFuzzer's last line but one has the coverage, the others have one line.
-    printf '%-10s %s\n' "$target" "$(grep -E 'DONE|^(reader.py|sequences): [0-9]+ (from|rounds)' \
+    printf 'ok: %-10s %s\n' "$target" "$(grep -E 'DONE|^(reader.py|sequences): [0-9]+ (from|rounds)' \
       "$build/fuzz-$target.log" | tail -1)"
     exit 0
   fi
   tail -60 "$build/fuzz-$target.log"
-  printf '%-10s FAILED, see %s\n' "$target" "$build/fuzz-$target.log"
+  printf 'FAILED: %-10s see %s\n' "$target" "$build/fuzz-$target.log"
   exit 1
 fi
 
@@ -59,4 +59,8 @@ gst-inspect-1.0 webrtcbin >/dev/null
 export GST_PLUGIN_PATH=$build/gst GST_REGISTRY_FORK=no
 printf '%s\n' "${targets[@]}" |
   "$root/tests/support/netns.sh" xargs -P 2 -I '{}' \
-    "$root/tests/fuzz/run.sh" --one "$build" "$seconds" '{}' "$root"
+    "$root/tests/fuzz/run.sh" --one "$build" "$seconds" '{}' "$root" |
+  tee "$build/fuzz-results" || true
+passed=$(grep -c '^ok: ' "$build/fuzz-results" || true)
+echo "$passed passed, $((${#targets[@]} - passed)) failed"
+[[ $passed == "${#targets[@]}" ]]
