@@ -231,10 +231,16 @@ GST_START_TEST(test_media_ssrc_collides_with_ours) {
   show.player.expect_buffers("sink", 5);
   const auto rtpbin = ObjPtr<GstElement>::adopt(
       gst_bin_get_by_name(GST_BIN(show.player.pipeline()), "rtpbin"));
-  ObjPtr<GObject> session;
+  ObjPtr<GObject> session, source;
   g_signal_emit_by_name(rtpbin.get(), "get-internal-session", 0, session.out());
   guint ours = 0;
-  g_object_get(session.get(), "internal-ssrc", &ours, nullptr);
+  // It calls itself so from its first report on; before, this is but what it would like.
+  for (int pictures = 0; pictures < 300 && !source; pictures += 5) {
+    show.player.expect_buffers("sink", 5);
+    g_object_get(session.get(), "internal-ssrc", &ours, nullptr);
+    g_signal_emit_by_name(session.get(), "get-source-by-ssrc", ours, source.out());
+  }
+  fail_unless(source.get() != nullptr, "no report in 300 pictures");
   spoil(show, 60, [ours](Packets &packets) {
     edit(packets[0], [ours](GstRTPBuffer *rtp) { gst_rtp_buffer_set_ssrc(rtp, ours); });
   });
