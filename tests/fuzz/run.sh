@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# tests/fuzz/run.sh BUILD SECONDS: runs each fuzzer for so long, two at a time. BUILD is a
+# tests/fuzz/run.sh BUILD SECONDS [TARGET...]: runs fuzzers for so long, two at a time: those
+# that are named, or each. BUILD is a
 # build folder with -Dfuzz=true; it is made if it is not there. As root they run in a
 # network of their own: candidates and offers name addresses.
 set -euo pipefail
@@ -32,7 +33,7 @@ if [[ ${1-} == --one ]]; then # BUILD SECONDS TARGET, in a log that is shown on 
   exit 1
 fi
 
-[[ $# == 2 ]] || { echo "usage: $0 BUILD SECONDS" >&2; exit 2; }
+[[ $# -ge 2 ]] || { echo "usage: $0 BUILD SECONDS [TARGET...]" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/../.." && pwd)
 export PATH=/usr/bin:/bin:$PATH
 mkdir -p "$1"
@@ -47,6 +48,7 @@ fi
 built=("${targets[@]:1:${#targets[@]}-2}")
 ninja -C "$build" gst/libgstvdoninja.so tests/fuzz/sequences "${built[@]/#/tests/fuzz/fuzz-}"
 python3 "$root/tests/fuzz/seed.py" "$root/tests/vectors" "$build/fuzz-corpus"
+[[ $# == 2 ]] || targets=("${@:3}")
 
 # Less in quarantine than the default of 256 MB, which would count against the limit.
 export ASAN_OPTIONS=quarantine_size_mb=32:${ASAN_OPTIONS-}
