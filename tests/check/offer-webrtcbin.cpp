@@ -208,6 +208,33 @@ GST_START_TEST(test_offer_webrtcbin_rejects_removed_line) {
 }
 GST_END_TEST
 
+// Given data channels that are removed, beside a living one or none, then the answer
+// takes each of them as removed.
+GST_START_TEST(test_offer_webrtcbin_answers_removed_channels) {
+  const std::string video = media_lines("video", "2", "96", kVp8);
+  const std::string living = data_lines("1");
+  const std::string removed = replace_first(data_lines("0"), " 9 ", " 0 ");
+  const std::string another = replace_first(data_lines("3"), " 9 ", " 0 ");
+  for (const std::string &lines :
+       {removed + living + video, living + video + removed,
+        removed + living + another + video, removed + another + video,
+        video + removed + another}) {
+    Answerer answerer;
+    const bool alive = contains(lines, living.c_str());
+    const Offer offer = must_read(session_lines(alive ? "1 2" : "2") + lines);
+    // Twice, as what is removed stays in later offers.
+    for (int round = 0; round < 2; round++) {
+      const std::string answer = finish_answer(answerer.answer(offer), offer, {8000});
+      assert_has(answer, alive ? "a=group:BUNDLE 1 2\r\n" : "a=group:BUNDLE 2\r\n");
+      for (unsigned index : offer.removed)
+        assert_has(section(answer, index), "m=application 0 ");
+      if (alive)
+        assert_has(section(answer, offer.data_mline), "m=application 9 ");
+    }
+  }
+}
+GST_END_TEST
+
 // Given an m-line that is muted by the publisher for good, then webrtcbin takes that.
 GST_START_TEST(test_offer_webrtcbin_takes_what_continues) {
   Answerer answerer;
@@ -260,6 +287,7 @@ static Suite *offer_webrtcbin_suite(void) {
   tcase_add_test(tc, test_offer_webrtcbin_answers_audio);
   tcase_add_test(tc, test_offer_webrtcbin_answers_declined_line);
   tcase_add_test(tc, test_offer_webrtcbin_rejects_removed_line);
+  tcase_add_test(tc, test_offer_webrtcbin_answers_removed_channels);
   tcase_add_test(tc, test_offer_webrtcbin_takes_what_continues);
   tcase_add_test(tc, test_offer_finish_answer_leaves_nonsense_alone);
   tcase_add_test(tc, test_offer_certificate_fingerprint);

@@ -27,15 +27,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (const Format *format = choose_format(line, {"H264", "VP8", "VP9", "OPUS"}))
       codec_preferences(line, *format);
   finish_answer(offer->sdp, *offer, {8000, true});
-  // What is clean stays as it is, and GStreamer sees the same lines.
+  // What is clean stays as it is, and GStreamer sees the same lines. Removed ones live in
+  // it, and of data channels there may be one.
   const auto again = read_offer(offer->sdp, nullptr);
-  g_assert(again && again->sdp == offer->sdp);
+  const bool clean = again && again->sdp == offer->sdp;
+  g_assert(clean || (!again && offer->removed.size() >= (offer->data_mline < 0 ? 2 : 1)));
   GstSDPMessage *sdp = nullptr;
   g_assert(gst_sdp_message_new_from_text(offer->sdp.c_str(), &sdp) == GST_SDP_OK);
   g_assert(gst_sdp_message_medias_len(sdp) == offer->mids.size());
   gst_sdp_message_free(sdp);
   for (unsigned i = 0; i < offer->mids.size(); i++)
     decline(&*offer, i);
-  g_assert(read_offer(offer->sdp, nullptr));
+  g_assert(!again || read_offer(offer->sdp, nullptr));
   return 0;
 }

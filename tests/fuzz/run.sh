@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # tests/fuzz/run.sh BUILD SECONDS [TARGET...]: runs fuzzers for so long, two at a time: those
-# that are named, or each. BUILD is a
-# build folder with -Dfuzz=true; it is made if it is not there. As root they run in a
-# network of their own: candidates and offers name addresses.
+# that are named, or each. BUILD is a build folder with -Dfuzz=true; it is made if it is
+# not there. As root they run in a network of their own: candidates and offers name
+# addresses. FUZZ_SEED in the environment makes every run try the same.
 set -euo pipefail
 if [[ ${1-} == --one ]]; then # BUILD SECONDS TARGET, in a log that is shown on failure
-  build=$2 seconds=$3 target=$4 root=$5
+  build=$2 seconds=$3 target=$4 root=$5 seed=${FUZZ_SEED-}
   case $target in
-  reader) command=(python3 "$root/tests/fuzz/reader.py" "$seconds") ;;
+  reader) command=(python3 "$root/tests/fuzz/reader.py" "$seconds" ${seed:+"$seed"}) ;;
   sequences)
     # The stack of an allocation in a library without frame pointers is for suppressions.
     export ASAN_OPTIONS=fast_unwind_on_malloc=0:$ASAN_OPTIONS
-    command=("$build/tests/fuzz/sequences" "$seconds")
+    command=("$build/tests/fuzz/sequences" "$seconds" ${seed:+"$seed"})
     ;;
   *)
     # GLib frees its tables of quarks never.
     export ASAN_OPTIONS=detect_leaks=0:$ASAN_OPTIONS
     command=("$build/tests/fuzz/fuzz-$target" -max_total_time="$seconds" -max_len=65536
-      -timeout=10 -rss_limit_mb=1024 -artifact_prefix="$build/fuzz-$target-"
+      -timeout=10 -rss_limit_mb=1024 -seed="${seed:-0}" -artifact_prefix="$build/fuzz-$target-"
       "$build/fuzz-corpus/$target")
     ;;
   esac
