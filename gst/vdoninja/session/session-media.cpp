@@ -12,6 +12,8 @@ namespace vdn {
 namespace {
 
 constexpr guint kFastStartPackets = 2;
+// RTCP may take 5 % of it; more than any stream has.
+constexpr double kFeedbackBandwidth = 50e6; // as rtpsession counts it
 
 // The m-line of an RTP pad. An unknown SSRC is attributed to the first m-line of the
 // bundle, so the kind in the caps has the last word.
@@ -46,6 +48,8 @@ void Session::set_up_jitterbuffers() {
   if (!rtpbin)
     return;
   SsrcGate::install(rtpbin.get(), gate_);
+  g_signal_connect(rtpbin.get(), "element-added", G_CALLBACK(on_rtpbin_element_added),
+                   nullptr);
   g_signal_connect(rtpbin.get(), "new-jitterbuffer",
                    G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
                      g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
@@ -53,6 +57,16 @@ void Session::set_up_jitterbuffers() {
                                   FALSE, nullptr);
                    }),
                    nullptr);
+}
+
+// A session that estimates its bandwidth rations feedback: in the first seconds one
+// packet in 0.8 s, later NACKs wait behind TWCC reports until they are of no use, and are
+// dropped. Thread: webrtcbin's.
+void Session::on_rtpbin_element_added(GstBin *, GstElement *child, gpointer) {
+  GstElementFactory *factory = gst_element_get_factory(child);
+  if (factory && g_str_equal(GST_OBJECT_NAME(factory), "rtpsession"))
+    g_object_set(child, "bandwidth", kFeedbackBandwidth, "rtcp-min-interval", GST_SECOND,
+                 nullptr);
 }
 
 // Thread: streaming.

@@ -168,6 +168,7 @@ private:
   // All bundled media and the data channel share it.
   static ObjPtr<GObject> dtls_transport(GstElement *webrtc);
   static void on_pad_added(GstElement *, GstPad *, gpointer);
+  static void on_rtpbin_element_added(GstBin *, GstElement *child, gpointer);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer);
   static void count_packets(GstPad *pad, std::shared_ptr<std::atomic<guint64>> packets);
   static GstPadProbeReturn on_first_buffer(GstPad *, GstPadProbeInfo *, gpointer);
