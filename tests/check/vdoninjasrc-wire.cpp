@@ -2,6 +2,9 @@
 // What vdoninjasrc says to a publisher, on the socket and on the data channel.
 #include <algorithm>
 
+#define GST_USE_UNSTABLE_API
+#include <gst/webrtc/webrtc.h>
+
 #include "json-text.h"
 #include "loopback.h"
 
@@ -164,6 +167,37 @@ GST_START_TEST(test_wire_data_channel_outlives_its_elements) {
 }
 GST_END_TEST
 
+// The bins around a channel's elements follow a bare pointer to it at an error; a channel
+// that was closed before it was open is gone by then. So they hear of none.
+GST_START_TEST(test_wire_data_channel_ignores_errors_of_its_elements) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Channel channel(player);
+  player.play();
+  await_frames(player);
+  unsigned posted = 0;
+  for (const char *factory : {"appsrc", "appsink"}) {
+    GstIterator *found =
+        gst_bin_iterate_all_by_element_factory_name(GST_BIN(player.pipeline()), factory);
+    gst_iterator_foreach(
+        found,
+        [](const GValue *item, gpointer count) {
+          auto *element = static_cast<GstElement *>(g_value_get_object(item));
+          GST_ELEMENT_ERROR(element, STREAM, FAILED, (nullptr), ("a test's"));
+          ++*static_cast<unsigned *>(count);
+        },
+        &posted);
+    gst_iterator_free(found);
+  }
+  fail_unless_equals_int(posted, 2);
+  await_frames(player);
+  GstWebRTCDataChannelState state = GST_WEBRTC_DATA_CHANNEL_STATE_CLOSED;
+  g_object_get(channel.object, "ready-state", &state, nullptr);
+  fail_unless_equals_int(state, GST_WEBRTC_DATA_CHANNEL_STATE_OPEN);
+}
+GST_END_TEST
+
 // Raspberry.Ninja reads answers on the socket alone.
 GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
   PublisherConfig config = small_picture();
@@ -207,6 +241,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_candidates_are_bundled_and_name_both_indices);
   tcase_add_test(tc, test_wire_negotiation_moves_to_the_data_channel);
   tcase_add_test(tc, test_wire_data_channel_outlives_its_elements);
+  tcase_add_test(tc, test_wire_data_channel_ignores_errors_of_its_elements);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
   tcase_add_test(tc, test_wire_bitrate_set_while_playing_reaches_the_publisher);
   return suite;

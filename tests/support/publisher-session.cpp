@@ -367,6 +367,22 @@ void PublisherSession::offer_applied(const GstStructure *reply) {
     fail("offer refused by webrtcbin");
 }
 
+// Made for our newest offer, by somebody who only receives: to anything else webrtcbin
+// may assert (webrtcsdp.c, _get_final_direction()).
+bool PublisherSession::answers_ours(const GstSDPMessage *answer) const {
+  if (gst_sdp_message_medias_len(answer) != mids_.size())
+    return false;
+  for (guint i = 0; i < mids_.size(); i++) {
+    const GstSDPMedia *media = gst_sdp_message_get_media(answer, i);
+    const bool is_data = g_strcmp0(gst_sdp_media_get_media(media), "application") == 0;
+    if (g_strcmp0(gst_sdp_media_get_attribute_val(media, "mid"), mids_[i].c_str()) != 0 ||
+        !(is_data || gst_sdp_media_get_attribute_val(media, "recvonly") ||
+          gst_sdp_media_get_attribute_val(media, "inactive")))
+      return false;
+  }
+  return true;
+}
+
 void PublisherSession::answer(const std::string &sdp) {
   GstSDPMessage *message = nullptr;
   if (!pipeline_ || !negotiating_ ||
@@ -374,6 +390,8 @@ void PublisherSession::answer(const std::string &sdp) {
     return;
   const DescriptionPtr answer(
       gst_webrtc_session_description_new(GST_WEBRTC_SDP_TYPE_ANSWER, message));
+  if (!answers_ours(message))
+    return;
   take_choice(message);
   g_signal_emit_by_name(webrtc_.get(), "set-remote-description", answer.get(),
                         promise(&PublisherSession::answer_applied));

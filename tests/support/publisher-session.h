@@ -91,6 +91,7 @@ private:
   void negotiate();
   void offer_created(const GstStructure *reply);
   void offer_applied(const GstStructure *reply);
+  bool answers_ours(const GstSDPMessage *answer) const;
   void answer_applied(const GstStructure *reply);
   void local_candidate(unsigned mline, const std::string &text);
   void connection_changed();

@@ -34,6 +34,11 @@ bool is_receiving_bin(GstElement *child) {
   return g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin");
 }
 
+// Around the source or the sink of a data channel.
+bool is_channel_bin(GstElement *child) {
+  return g_str_equal(G_OBJECT_TYPE_NAME(child), "WebRTCErrorIgnoreBin");
+}
+
 Elements receiving_bins(GstElement *webrtc) {
   return elements_of(gst_bin_iterate_elements(GST_BIN(webrtc)), is_receiving_bin);
 }
@@ -61,6 +66,15 @@ void drop_until_linked(GstPad *pad, GstPad *other) {
                                                               : GST_PAD_PROBE_DROP;
       },
       other, nullptr);
+}
+
+// When an element of a data channel posts an error, its bin tells the channel, to which
+// it has a bare pointer (1.22 to 1.28). One that was closed before it was open is gone by
+// then. So errors reach no bus: the session ends by other signs.
+void cut_from_channel(GstElement *channel_bin) {
+  for (const auto &child : elements_of(gst_bin_iterate_elements(GST_BIN(channel_bin)),
+                                       [](GstElement *) { return true; }))
+    gst_element_set_bus(child.get(), nullptr);
 }
 
 } // namespace
@@ -93,6 +107,8 @@ ObjPtr<GObject> Session::dtls_transport(GstElement *webrtc) {
 // makes pads for its SSRC then, to which it never links anything (gstrtpbin.c: only
 // complete_session_receiver connects to new-ssrc-pad). Thread: webrtcbin's.
 void Session::on_element_added(GstBin *, GstElement *child, gpointer) {
+  if (is_channel_bin(child))
+    cut_from_channel(child);
   if (!is_receiving_bin(child))
     return;
   const auto media = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, "rtp_src"));
