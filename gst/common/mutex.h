@@ -39,6 +39,7 @@ public:
   Lock(const Lock &) = delete;
   Lock &operator=(const Lock &) = delete;
 
+  void wait(std::condition_variable &condition) { condition.wait(lock_); }
   // Waits until `ready()` holds, false if not within `limit`; `condition` is notified by
   // whoever makes it true.
   template <typename Ready>

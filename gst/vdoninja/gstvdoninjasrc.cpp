@@ -220,6 +220,9 @@ static GstStateChangeReturn gst_vdoninja_src_change_state(GstElement *element,
     return GST_STATE_CHANGE_FAILURE;
   if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start(self))
     return GST_STATE_CHANGE_FAILURE;
+  if (transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED)
+    if (auto receiver = vdn::current_receiver(self))
+      receiver->pause();
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
     stop(self);
   GstStateChangeReturn result =

@@ -153,8 +153,28 @@ void Receiver::peer_news(const Stream &stream, const Message &message) {
     outputs_->request_keyframes();
 }
 
+void Receiver::pause() {
+  outputs_->pause();
+}
+
 void Receiver::play() {
-  loop_->post([this] { viewer_->play(); });
+  auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element_));
+  loop_->post([this, clock, base_time = gst_element_get_base_time(element_)] {
+    keep_time(clock, base_time);
+    outputs_->resume(GST_CLOCK_DIFF(base_time, base_time_));
+    viewer_->play();
+  });
+}
+
+// The running time of the pipeline stands still in PAUSED; that of the sessions goes on,
+// also when the pipeline comes back with another clock.
+void Receiver::keep_time(ObjPtr<GstClock> clock, GstClockTime base_time) {
+  if (base_time_ == GST_CLOCK_TIME_NONE)
+    base_time_ = base_time;
+  else if (clock && clock_ && clock.get() != clock_.get())
+    base_time_ += gst_clock_get_time(clock.get()) - gst_clock_get_time(clock_.get());
+  clock_ = std::move(clock);
+  viewer_->set_base_time(base_time_);
 }
 
 void Receiver::finish() {

@@ -38,9 +38,11 @@ public:
   Receiver(const Receiver &) = delete;
   Receiver &operator=(const Receiver &) = delete;
 
+  // Thread: the state change's.
+  void pause();
+  void play();
   // Thread: any, for all of these. send() and stats() wait for the loop, so they are not
   // for a streaming thread.
-  void play();
   void finish(); // EOS on all pads
   void set_latency(unsigned ms);
   void set_video_bitrate(unsigned kbps);
@@ -56,6 +58,7 @@ private:
   void on_loop(const std::function<void()> &job);
   ViewerCallbacks viewer_callbacks();
   void lost(const Stream &stream);
+  void keep_time(ObjPtr<GstClock> clock, GstClockTime base_time);
   static void make_dtls_key(GstElement *, gpointer weak_receiver);
   void say_goodbye();
   void peer_news(const Stream &stream, const Message &message);
@@ -69,6 +72,9 @@ private:
   std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<Viewer> viewer_;
   std::unique_ptr<Timer> farewell_;
+  // Of the sessions, from the first PLAYING on.
+  ObjPtr<GstClock> clock_;
+  GstClockTime base_time_ = GST_CLOCK_TIME_NONE;
 };
 
 } // namespace vdn

@@ -16,6 +16,8 @@ struct Asked {
 };
 
 Asked second_offer(const std::string &second) {
+  // The process's key, which no session shall wait for while it is stopped (receiver.cpp).
+  ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
   const auto loop = std::make_shared<Loop>("test");
   const auto disposer = std::make_shared<Disposer>();
   const auto bin = ObjPtr<GstElement>::adopt(gst_pipeline_new(nullptr));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gstvdoninjasrcpad.h"
 
+#include <vector>
+
 #include <gst/check/gstcheck.h>
 #include <gst/check/gstharness.h>
 
@@ -55,6 +57,8 @@ struct Shown {
     return count;
   }
 
+  GstPad *pad() const { return GST_PAD(GST_ELEMENT(harness->element)->srcpads->data); }
+
   GstHarness *harness;
 };
 
@@ -81,12 +85,60 @@ GST_START_TEST(test_src_pad_shows_one_segment_of_many_sources) {
 }
 GST_END_TEST
 
+// Live and with the latency of the element, although nothing is behind the pad.
+GST_START_TEST(test_src_pad_stays_live_without_a_source) {
+  Shown shown;
+  auto *pad = GST_VDONINJA_SRC_PAD(shown.pad());
+  gst_vdoninja_src_pad_set_latency(pad, 70 * GST_MSECOND);
+  for (int round = 0; round < 2; round++) {
+    vdn::MiniPtr<GstQuery> query(gst_query_new_latency());
+    fail_unless(gst_pad_query(shown.pad(), query.get()));
+    gboolean live = FALSE;
+    GstClockTime min = 0, max = 0;
+    gst_query_parse_latency(query.get(), &live, &min, &max);
+    fail_unless(live);
+    fail_unless_equals_uint64(min, round == 0 ? 0 : 70 * GST_MSECOND); // the harness's 0
+    fail_unless_equals_uint64(max, GST_CLOCK_TIME_NONE);
+    gst_vdoninja_src_pad_set_source(pad, nullptr);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_src_pad_tells_gaps) {
+  Shown shown;
+  auto *pad = GST_VDONINJA_SRC_PAD(shown.pad());
+  gst_vdoninja_src_pad_push_gap(pad, GST_SECOND); // before the first buffer: of no use
+  shown.push(GST_SECOND);
+  gst_vdoninja_src_pad_set_time_offset(pad, -static_cast<gint64>(GST_SECOND));
+  shown.push(GST_SECOND);
+  gst_vdoninja_src_pad_push_gap(pad, GST_SECOND);
+  gst_vdoninja_src_pad_push_gap(pad, GST_SECOND); // once
+  gst_vdoninja_src_pad_push_gap(pad, 3 * GST_SECOND);
+  std::vector<std::pair<GstClockTime, GstClockTime>> gaps;
+  while (GstEvent *event = gst_harness_try_pull_event(shown.harness)) {
+    GstClockTime from = 0, length = 0;
+    if (GST_EVENT_TYPE(event) == GST_EVENT_GAP) {
+      gst_event_parse_gap(event, &from, &length);
+      gaps.emplace_back(from, length);
+    }
+    gst_event_unref(event);
+  }
+  fail_unless_equals_int(gaps.size(), 2);
+  fail_unless(gaps[0] ==
+              std::make_pair(GstClockTime(GST_SECOND), GstClockTime(GST_SECOND)));
+  fail_unless(gaps[1] ==
+              std::make_pair(GstClockTime(2 * GST_SECOND), GstClockTime(2 * GST_SECOND)));
+}
+GST_END_TEST
+
 static Suite *src_pad_suite() {
   Suite *suite = suite_create("src-pad");
   TCase *tc = tcase_create("src-pad");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_src_pad_gives_each_buffer_a_time);
   tcase_add_test(tc, test_src_pad_shows_one_segment_of_many_sources);
+  tcase_add_test(tc, test_src_pad_stays_live_without_a_source);
+  tcase_add_test(tc, test_src_pad_tells_gaps);
   return suite;
 }
 

@@ -7,8 +7,11 @@ namespace vdn {
 
 namespace {
 
+constexpr gint64 kMs = G_USEC_PER_SEC / 1000;
+
 struct Guard {
   std::function<void(GstFlowReturn)> broken;
+  std::shared_ptr<const std::atomic<bool>> flowing;
   std::shared_ptr<Progress> progress;
   std::unique_ptr<H264Picture> picture; // H.264 that is depayloaded here
   std::atomic<bool> broke{false};
@@ -25,6 +28,10 @@ Guard *guard_of(GstPad *pad) {
 
 GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   Guard *guard = guard_of(pad);
+  if (!*guard->flowing) {
+    gst_buffer_unref(buffer);
+    return GST_FLOW_OK;
+  }
   guard->progress->received++;
   guard->progress->received_bytes += gst_buffer_get_size(buffer);
   if (guard->broke) {
@@ -54,8 +61,9 @@ gboolean event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return TRUE;
 }
 
-void add_guard(GstPad *sink, BranchRequest &request, std::shared_ptr<Progress> progress) {
-  auto *guard = new Guard{std::move(request.broken), std::move(progress)};
+void add_guard(GstPad *sink, const BranchRequest &request,
+               std::shared_ptr<Progress> progress) {
+  auto *guard = new Guard{request.broken, request.flowing, std::move(progress)};
   if (request.form != Form::kRtp && !g_strcmp0(request.codec->encoding, "H264"))
     guard->picture = std::make_unique<H264Picture>();
   gst_pad_set_chain_function_full(
@@ -111,12 +119,41 @@ ObjPtr<GstElement> make(const char *factory) {
   return ObjPtr<GstElement>::adopt(gst_element_factory_make(factory, nullptr));
 }
 
+// Who takes what is encoded may record it, and wants all of it as long as memory lasts;
+// what we decode is looked at.
+BacklogLimits limits_for(MediaKind kind, Form form) {
+  BacklogLimits limits;
+  limits.bound_us =
+      form == Form::kRaw && kind == MediaKind::kAudio ? 300 * kMs : 3000 * kMs;
+  limits.keyframes = form != Form::kRtp && kind == MediaKind::kVideo;
+  if (form == Form::kRaw && kind == MediaKind::kVideo) {
+    limits.drop_us = 80 * kMs;
+    limits.skip_us = 150 * kMs;
+    limits.ask_us = 300 * kMs;
+  }
+  return limits;
+}
+
+ObjPtr<GstElement> make_playout(const BranchRequest &request,
+                                std::shared_ptr<Progress> progress) {
+  PlayoutConfig config;
+  config.limits = limits_for(request.codec->kind, request.form);
+  config.video = request.codec->kind == MediaKind::kVideo;
+  config.h264 =
+      request.form == Form::kRaw && g_str_equal(request.codec->encoding, "H264");
+  config.latency_us = request.latency_us;
+  config.progress = std::move(progress);
+  config.broken = request.broken;
+  return ObjPtr<GstElement>::adopt(playout_new(std::move(config)));
+}
+
 // The elements in order; empty and `error` when one is not to be had.
 std::vector<ObjPtr<GstElement>> make_elements(const BranchRequest &request,
-                                              std::string *decoder, GError **error) {
+                                              Branch *branch, GError **error) {
   std::vector<ObjPtr<GstElement>> elements;
+  branch->playout = make_playout(request, branch->progress);
   if (request.form == Form::kRtp) {
-    elements.push_back(make("identity"));
+    elements.push_back(branch->playout);
     return elements;
   }
   const Codec &codec = *request.codec;
@@ -132,13 +169,14 @@ std::vector<ObjPtr<GstElement>> make_elements(const BranchRequest &request,
       g_object_set(parser.get(), "config-interval", -1, nullptr);
     elements.push_back(parser);
   }
+  elements.push_back(branch->playout);
   if (request.form == Form::kRaw) {
     auto made = make_decoder(codec, request.decoder, request.failed_decoders,
                              request.conceal_errors, request.decoder_setup, error);
     if (!made)
       return {};
     if (auto *factory = gst_element_get_factory(made.get()))
-      *decoder = GST_OBJECT_NAME(factory);
+      branch->decoder = GST_OBJECT_NAME(factory);
     elements.push_back(made);
   }
   return elements;
@@ -159,9 +197,9 @@ Branch make_branch(BranchRequest request, GError **error) {
                         missing.c_str());
     return branch;
   }
-  auto elements = make_elements(request, &branch.decoder, error);
+  auto elements = make_elements(request, &branch, error);
   if (elements.empty())
-    return branch;
+    return Branch();
   auto bin = ObjPtr<GstElement>::adopt(gst_bin_new(nullptr));
   for (auto &element : elements)
     gst_bin_add(GST_BIN(bin.get()), element.get());
@@ -181,7 +219,7 @@ Branch make_branch(BranchRequest request, GError **error) {
   }
   expose(bin.get(), elements.front().get(), "sink");
   expose(bin.get(), elements.back().get(), "src");
-  auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
+  const auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin.get(), "sink"));
   add_guard(sink.get(), request, branch.progress);
   if (request.form == Form::kRaw)
     watch_decoder(elements.back().get(), branch.progress);

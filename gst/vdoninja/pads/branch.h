@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "codec.h"
-#include "gst-ptr.h"
+#include "playout.h"
 
 namespace vdn {
 
@@ -22,20 +22,18 @@ struct BranchRequest {
   std::vector<std::string> failed_decoders; // factory names
   bool conceal_errors = false; // show damaged pictures instead of waiting for a keyframe
   std::function<void(GstElement *)> decoder_setup;
+  gint64 latency_us = 0; // as declared downstream
+  // False in PAUSED: a live source has nothing then.
+  std::shared_ptr<const std::atomic<bool>> flowing;
   // First flow that is neither OK nor FLUSHING; data is dropped from then on. Streaming
   // thread.
   std::function<void(GstFlowReturn)> broken;
 };
 
-// Buffers that went in, those of them that are through, what the decoder was given, and
-// how many formats it was told. Streaming thread writes, any reads.
-struct Progress {
-  std::atomic<guint64> received{0}, received_bytes{0}, passed{0}, decoding{0}, formats{0};
-};
-
 struct Branch {
-  ObjPtr<GstElement> bin; // pads "sink" and "src"
-  std::string decoder;    // factory name, empty when nothing is decoded
+  ObjPtr<GstElement> bin;     // pads "sink" and "src"
+  ObjPtr<GstElement> playout; // in it
+  std::string decoder;        // factory name, empty when nothing is decoded
   std::shared_ptr<Progress> progress = std::make_shared<Progress>();
 };
 

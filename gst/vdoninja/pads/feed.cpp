@@ -16,7 +16,10 @@ namespace {
 constexpr unsigned kWatchMs = 500;
 constexpr unsigned kLongestRequestGapMs = 2000;
 constexpr unsigned kDecoderStalledMs = 3000;
-constexpr unsigned kBitrateMs = 2000;
+constexpr unsigned kMeasureMs = 2000;
+// Told are so many skips within ten seconds; one may be a hiccup.
+constexpr unsigned kSkipsForgiven = 2;
+constexpr unsigned kSkipsWindow = 5; // measurements
 // A decoder is made anew so often before it makes way, unless it worked well in between.
 constexpr unsigned kRelapsesForgiven = 2;
 constexpr unsigned kProvenMs = 60000;
@@ -53,6 +56,8 @@ BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
   request.failed_decoders = output.failed_decoders;
   request.conceal_errors = config_.conceal_errors;
   request.decoder_setup = callbacks_.decoder_setup;
+  request.latency_us = static_cast<gint64>(config_.latency) * 1000;
+  request.flowing = flowing_;
   request.broken = [this, loop = loop_.shared_from_this(), output_id = output.id,
                     branch_id](GstFlowReturn flow) {
     loop->post([this, output_id, branch_id, flow] {
@@ -100,12 +105,14 @@ void Outputs::connect_source(Output &output) {
   output.let_flow();
   gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
   output.delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
+  output.pushing_us = gst_vdoninja_src_pad_get_pushing_us(output.src_pad());
   output.received = output.decoding = 0;
   output.stalled_ms = output.working_ms = 0;
   output.next_request_ms = kWatchMs;
   output.produced = false;
   output.measured_bytes = output.bitrate = 0;
-  output.bitrate_timer.start(kBitrateMs, [this, &output] { measure_bitrate(output); });
+  output.measurements = output.skips = 0;
+  output.measure_timer.start(kMeasureMs, [this, &output] { measure(output); });
   if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
     return;
   if (missed)
@@ -113,17 +120,47 @@ void Outputs::connect_source(Output &output) {
   output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
 }
 
+void Outputs::measure(Output &output) {
+  measure_bitrate(output);
+  watch_skips(output);
+  output.measure_timer.start(kMeasureMs, [this, &output] { measure(output); });
+}
+
 // Told when it is another by a quarter: tags are news, not a meter.
 void Outputs::measure_bitrate(Output &output) {
   guint64 bytes = output.branch.progress->received_bytes;
   auto bitrate = static_cast<guint>(
-      (bytes - std::exchange(output.measured_bytes, bytes)) * 8 * 1000 / kBitrateMs);
+      (bytes - std::exchange(output.measured_bytes, bytes)) * 8 * 1000 / kMeasureMs);
   guint change = std::max(bitrate, output.bitrate) - std::min(bitrate, output.bitrate);
   if (bitrate && change > output.bitrate / 4) {
     output.bitrate = bitrate;
     gst_vdoninja_src_pad_set_bitrate(output.src_pad(), bitrate);
   }
-  output.bitrate_timer.start(kBitrateMs, [this, &output] { measure_bitrate(output); });
+}
+
+// Some was dropped again and again because it was late.
+void Outputs::watch_skips(Output &output) {
+  const Progress &progress = *output.branch.progress;
+  const bool often = progress.skips - output.skips > kSkipsForgiven;
+  if (++output.measurements % kSkipsWindow == 0)
+    output.skips = progress.skips;
+  if (!often || std::exchange(output.told_slow, true))
+    return;
+  const bool downstream =
+      gst_vdoninja_src_pad_get_pushing_us(output.src_pad()) - output.pushing_us >
+      progress.working_us / 2;
+  const std::string pad = GST_PAD_NAME(output.pad.get());
+  std::string text = downstream || output.branch.decoder.empty()
+                         ? "what is linked to " + pad
+                         : "decoder " + output.branch.decoder + " of " + pad;
+  text += " is slower than the stream: " + std::to_string(progress.dropped) +
+          " of what came was dropped to stay live; ";
+  text += output.kind == MediaKind::kAudio ? "make it faster"
+                                           : "ask the publisher for a smaller picture "
+                                             "or fewer of them, or make it faster";
+  if (!downstream && !output.branch.decoder.empty())
+    text += " (video-decoder chooses another decoder)";
+  report(GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE, text, false);
 }
 
 // Data comes in and no picture out: asks for a keyframe, again and again since a PLI may
@@ -133,7 +170,8 @@ void Outputs::watch(Output &output) {
   const Progress &progress = *output.branch.progress;
   // A buffer that does not come through, and is not held up downstream, is stuck here.
   bool pushing = gst_vdoninja_src_pad_is_pushing(output.src_pad());
-  bool stuck = !pushing && progress.received != progress.passed;
+  bool stuck = !pushing && (progress.received != progress.passed ||
+                            progress.taken != progress.handed);
   bool came = stuck || progress.received !=
                            std::exchange(output.received, progress.received.load());
   bool decoding = stuck || progress.decoding !=
@@ -194,7 +232,7 @@ void Outputs::start_over(Output &output) {
 
 void Outputs::drop_branch(Output &output) {
   output.watch_timer.stop();
-  output.bitrate_timer.stop();
+  output.measure_timer.stop();
   if (!output.branch.bin)
     return;
   GstElement *bin = output.branch.bin.get();
@@ -202,6 +240,7 @@ void Outputs::drop_branch(Output &output) {
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
   gst_pad_unlink(output.source.pad.get(), sink.get());
   gst_vdoninja_src_pad_set_source(output.src_pad(), nullptr);
+  output.dropped += output.branch.progress->dropped;
   disposer_->dispose(GST_BIN(element_), std::move(output.branch.bin));
   output.branch = Branch();
   output.branch_id = 0;

@@ -2,6 +2,7 @@
 #include "gstvdoninjasrcpad.h"
 
 #include <atomic>
+#include <optional>
 #include <string>
 
 #include "codec.h"
@@ -19,12 +20,17 @@ struct Impl {
   std::atomic<bool> stale{false};
   std::atomic<guint64> buffers{0};
   std::atomic<bool> pushing{false};
+  std::atomic<guint64> pushing_us{0};
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
   std::atomic<GstClockTime> latency{0};
   vdn::ObjPtr<GstStream> stream;
   guint group_id = 0;
-  std::atomic<bool> started{false};             // downstream has had our stream-start
-  GstClockTime last_time = GST_CLOCK_TIME_NONE; // streaming thread; of the last buffer
+  std::atomic<bool> in_gap{false};
+  std::atomic<bool> started{false}; // downstream has had our stream-start
+  std::atomic<GstClockTime> last_time{GST_CLOCK_TIME_NONE}; // up to where it is told
+  std::atomic<gint64> offset{0};                            // of running time
+  std::atomic<bool> moved{false};                           // since the last segment
+  std::optional<GstSegment> source_segment;                 // streaming thread
   vdn::Mutex mutex;
   std::atomic<bool> news{false}; // collection or tags changed since the last buffer
   vdn::ObjPtr<GstStreamCollection> collection GUARDED_BY(mutex);
@@ -88,9 +94,30 @@ static GstTagList *make_tags(Impl *impl) REQUIRES(impl->mutex) {
   return tags;
 }
 
+// Thread: streaming. Sources share the pipeline's clock and base time, so one segment
+// serves them all until a pause moves it. NULL when downstream has it.
+static GstEvent *next_segment(GstPad *pad, Impl *impl) {
+  GstSegment next = *impl->source_segment;
+  impl->moved = false;
+  gst_segment_offset_running_time(&next, GST_FORMAT_TIME, impl->offset);
+  const vdn::EventPtr old(gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0));
+  if (old) {
+    const GstSegment *before = nullptr;
+    gst_event_parse_segment(old.get(), &before);
+    GstSegment same = *before;
+    same.position = next.position; // of whoever sends it, and nobody else's matter
+    if (gst_segment_is_equal(&same, &next))
+      return nullptr;
+  }
+  return gst_event_new_segment(&next);
+}
+
 // Thread: streaming, after caps and segment. Serialised events cannot be pushed by others
 // without waiting for a buffer.
 static void push_news(GstPad *pad, Impl *impl) {
+  if (impl->moved && impl->source_segment)
+    if (GstEvent *segment = next_segment(pad, impl))
+      gst_pad_push_event(pad, segment);
   if (!impl->news.exchange(false))
     return;
   vdn::ObjPtr<GstStreamCollection> collection;
@@ -107,8 +134,10 @@ static void push_news(GstPad *pad, Impl *impl) {
 
 // Thread: streaming. Whoever has enough is told that this was all, as other sources do;
 // the pad itself has not ended and may be linked to somebody else.
-static GstFlowReturn note_flow(GstPad *pad, Impl *impl, GstFlowReturn flow,
-                               guint buffers) {
+static GstFlowReturn note_flow(GstPad *pad, Impl *impl, gint64 since_us,
+                               GstFlowReturn flow, guint buffers) {
+  impl->pushing = false;
+  impl->pushing_us += g_get_monotonic_time() - since_us;
   GstFlowReturn before = impl->flow.exchange(flow);
   if (flow == GST_FLOW_OK)
     impl->buffers += buffers;
@@ -130,9 +159,9 @@ static GstFlowReturn chain(GstPad *internal, GstObject *parent, GstBuffer *buffe
   }
   push_news(GST_PAD(parent), impl);
   impl->pushing = true;
+  const gint64 since = g_get_monotonic_time();
   GstFlowReturn flow = gst_proxy_pad_chain_default(internal, parent, mark(impl, buffer));
-  impl->pushing = false;
-  return note_flow(GST_PAD(parent), impl, flow, 1);
+  return note_flow(GST_PAD(parent), impl, since, flow, 1);
 }
 
 static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
@@ -155,9 +184,9 @@ static GstFlowReturn chain_list(GstPad *internal, GstObject *parent,
   }
   push_news(GST_PAD(parent), impl);
   impl->pushing = true;
+  const gint64 since = g_get_monotonic_time();
   GstFlowReturn flow = gst_proxy_pad_chain_list_default(internal, parent, list);
-  impl->pushing = false;
-  return note_flow(GST_PAD(parent), impl, flow, size);
+  return note_flow(GST_PAD(parent), impl, since, flow, size);
 }
 
 // NULL when downstream has had it. Thread: any.
@@ -186,18 +215,13 @@ static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
       return TRUE;
     break;
   case GST_EVENT_SEGMENT: {
-    // Sources share the pipeline's clock and base time, so one segment serves them all.
-    vdn::EventPtr old(gst_pad_get_sticky_event(GST_PAD(parent), GST_EVENT_SEGMENT, 0));
-    const GstSegment *before = nullptr, *after = nullptr;
-    if (old)
-      gst_event_parse_segment(old.get(), &before);
-    gst_event_parse_segment(event, &after);
-    GstSegment same = before ? *before : *after;
-    same.position = after->position; // of whoever sends it, and nobody else's matter
-    if (before && gst_segment_is_equal(&same, after)) {
-      gst_event_unref(event);
+    const GstSegment *segment = nullptr;
+    gst_event_parse_segment(event, &segment);
+    impl->source_segment = *segment;
+    gst_event_unref(event);
+    event = next_segment(GST_PAD(parent), impl);
+    if (!event)
       return TRUE;
-    }
     break;
   }
   case GST_EVENT_TAG: {
@@ -239,13 +263,16 @@ static gboolean query(GstPad *pad, GstObject *parent, GstQuery *query) {
     answer_caps(pad, query);
     return TRUE;
   }
-  if (gst_pad_query_default(pad, parent, query))
-    return TRUE;
+  const gboolean answered = gst_pad_query_default(pad, parent, query);
   if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
-    return FALSE;
-  // Between two sessions: stay live, or a sink would stop waiting for us.
-  gst_query_set_latency(query, TRUE, GST_VDONINJA_SRC_PAD(pad)->impl->latency,
-                        GST_CLOCK_TIME_NONE);
+    return answered;
+  // Before the first packet and between two sessions: stay live, or a sink would stop
+  // waiting for us and an aggregator for the clock.
+  gboolean live = FALSE;
+  gst_query_parse_latency(query, &live, nullptr, nullptr);
+  if (!answered || !live)
+    gst_query_set_latency(query, TRUE, GST_VDONINJA_SRC_PAD(pad)->impl->latency,
+                          GST_CLOCK_TIME_NONE);
   return TRUE;
 }
 
@@ -276,6 +303,12 @@ void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
   if (target)
     pad->impl->stale = false;
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), target);
+}
+
+void gst_vdoninja_src_pad_set_time_offset(GstVdoNinjaSrcPad *pad, gint64 ns) {
+  pad->impl->discont = true;
+  if (pad->impl->offset.exchange(ns) != ns)
+    pad->impl->moved = true;
 }
 
 void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
@@ -311,8 +344,30 @@ gboolean gst_vdoninja_src_pad_is_pushing(GstVdoNinjaSrcPad *pad) {
   return pad->impl->pushing;
 }
 
+guint64 gst_vdoninja_src_pad_get_pushing_us(GstVdoNinjaSrcPad *pad) {
+  return pad->impl->pushing_us;
+}
+
 GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad) {
   return pad->impl->flow;
+}
+
+void gst_vdoninja_src_pad_push_gap(GstVdoNinjaSrcPad *pad, GstClockTime time) {
+  vdn::EventPtr event(gst_pad_get_sticky_event(GST_PAD(pad), GST_EVENT_SEGMENT, 0));
+  const GstClockTime from = pad->impl->last_time;
+  if (!event || !GST_CLOCK_TIME_IS_VALID(from) || pad->impl->finished)
+    return;
+  const GstSegment *segment = nullptr;
+  gst_event_parse_segment(event.get(), &segment);
+  const GstClockTime to =
+      gst_segment_position_from_running_time(segment, GST_FORMAT_TIME, time);
+  if (!GST_CLOCK_TIME_IS_VALID(to) || to <= from)
+    return;
+  if (pad->impl->in_gap.exchange(true))
+    return; // somebody waits downstream with the one before
+  pad->impl->last_time = to;
+  gst_pad_push_event(GST_PAD(pad), gst_event_new_gap(from, to - from));
+  pad->impl->in_gap = false;
 }
 
 void gst_vdoninja_src_pad_finish(GstVdoNinjaSrcPad *pad) {

@@ -16,6 +16,9 @@ GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
                                  GstStream *stream, guint group_id);
 // Puts `target` behind the pad; NULL: nothing. The next buffer is marked DISCONT.
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target);
+// From the running time of the sources to that of the element, from the next buffer on,
+// which is marked DISCONT. The offset of a pad would do, but repeats all events.
+void gst_vdoninja_src_pad_set_time_offset(GstVdoNinjaSrcPad *pad, gint64 ns);
 // The streams of the element, told downstream before the next buffer.
 void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
                                          GstStreamCollection *collection);
@@ -23,14 +26,19 @@ void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
 GstStream *gst_vdoninja_src_pad_get_stream(GstVdoNinjaSrcPad *pad);
 // Of what is received, in bits a second; downstream learns it as a tag.
 void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate);
-// What is answered to a LATENCY query while nothing is behind the pad.
+// What is answered to a LATENCY query while what is behind the pad has no answer.
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
 // Buffers that went downstream since the pad exists.
 guint64 gst_vdoninja_src_pad_get_buffers(GstVdoNinjaSrcPad *pad);
 // Whether a buffer is downstream at this moment, and what downstream answered to the
 // newest buffer of this source.
 gboolean gst_vdoninja_src_pad_is_pushing(GstVdoNinjaSrcPad *pad);
+// For how long buffers were downstream, in all.
+guint64 gst_vdoninja_src_pad_get_pushing_us(GstVdoNinjaSrcPad *pad);
 GstFlowReturn gst_vdoninja_src_pad_get_flow(GstVdoNinjaSrcPad *pad);
+// Tells downstream that nothing came until `time`, in running time of the element. Waits
+// for a buffer that is on its way.
+void gst_vdoninja_src_pad_push_gap(GstVdoNinjaSrcPad *pad, GstClockTime time);
 // Sends EOS downstream and refuses data from now on. Waits for a buffer that is on its
 // way.
 void gst_vdoninja_src_pad_finish(GstVdoNinjaSrcPad *pad);

@@ -13,7 +13,7 @@ namespace vdn {
 constexpr unsigned kNoLine = G_MAXUINT;
 
 struct Outputs::Output {
-  explicit Output(Loop &loop) : watch_timer(loop), bitrate_timer(loop) {}
+  explicit Output(Loop &loop) : watch_timer(loop), measure_timer(loop) {}
 
   GstVdoNinjaSrcPad *src_pad() const { return GST_VDONINJA_SRC_PAD(pad.get()); }
   // Drops what arrives, instead of blocking or failing.
@@ -67,16 +67,22 @@ struct Outputs::Output {
   std::vector<std::string> failed_decoders;
   unsigned relapses = 0;
   bool told_all_failed = false;
-  bool given_up = false; // downstream refused; try again when it is linked anew
+  bool given_up = false;  // downstream refused; try again when it is linked anew
+  guint64 before_gap = 0; // buffers delivered when gaps were looked for last
   // What the watch saw last, and for how long data came in without a picture.
   guint64 delivered = 0, received = 0, decoding = 0;
   unsigned stalled_ms = 0, working_ms = 0;
   unsigned next_request_ms = 0;
   bool produced = false; // by this branch
   Timer watch_timer;
+  guint64 dropped = 0;        // by earlier branches
   guint64 measured_bytes = 0; // up to the last measurement of the bitrate
   guint bitrate = 0;          // as told downstream
-  Timer bitrate_timer;
+  guint64 pushing_us = 0;     // of the pad, when this branch began
+  unsigned measurements = 0;  // of this branch
+  unsigned skips = 0;         // up to the window of measurements that runs
+  bool told_slow = false;
+  Timer measure_timer;
 };
 
 } // namespace vdn

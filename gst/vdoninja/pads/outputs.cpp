@@ -13,11 +13,17 @@ GST_DEBUG_CATEGORY_EXTERN(vdoninja_pads_debug);
 
 namespace vdn {
 
+namespace {
+
+constexpr unsigned kGapMs = 500;
+
+} // namespace
+
 Outputs::Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disposer,
                  OutputConfig config, Callbacks callbacks)
     : loop_(loop), element_(element), disposer_(std::move(disposer)),
       config_(std::move(config)), callbacks_(std::move(callbacks)),
-      group_id_(gst_util_group_id_next()) {}
+      group_id_(gst_util_group_id_next()), gap_timer_(loop) {}
 
 Outputs::~Outputs() {
   clear();
@@ -70,6 +76,7 @@ void Outputs::expose(Output &output) {
   // Known when pad-added is emitted: it tells whom the application links.
   gst_vdoninja_src_pad_describe(output.src_pad(), output.shown_id().c_str(), nullptr,
                                 nullptr, nullptr);
+  gst_vdoninja_src_pad_set_time_offset(output.src_pad(), offset_);
   gst_pad_set_active(output.pad.get(), TRUE);
   gst_element_add_pad(element_, output.pad.get());
   if (finished_)
@@ -209,8 +216,53 @@ void Outputs::request_keyframes() {
 
 void Outputs::set_latency(unsigned ms) {
   config_.latency = ms;
-  for (auto &output : outputs_)
+  for (auto &output : outputs_) {
     gst_vdoninja_src_pad_set_latency(output->src_pad(), ms * GST_MSECOND);
+    if (output->branch.playout)
+      playout_set_latency(output->branch.playout.get(), static_cast<gint64>(ms) * 1000);
+  }
+}
+
+void Outputs::resume(gint64 offset) {
+  offset_ = offset;
+  for (auto &output : outputs_) {
+    gst_vdoninja_src_pad_set_time_offset(output->src_pad(), offset);
+    if (output->branch.playout)
+      playout_clear(output->branch.playout.get());
+  }
+  if (!flowing_->exchange(true))
+    request_keyframes();
+  if (!gap_timer_.active())
+    fill_gaps();
+}
+
+// Whoever waits for all pads, as muxers and mixers do, must not wait for one whose
+// publisher is away or sends nothing. What is late may still come within the latency.
+void Outputs::fill_gaps() {
+  const auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element_));
+  const GstClockTime late =
+      gst_element_get_base_time(element_) + config_.latency * GST_MSECOND;
+  const GstClockTime now = clock ? gst_clock_get_time(clock.get()) : 0;
+  for (auto &output : outputs_) {
+    const guint64 delivered = gst_vdoninja_src_pad_get_buffers(output->src_pad());
+    const bool idle = std::exchange(output->before_gap, delivered) == delivered;
+    if (!idle || now < late || !*flowing_ || !gst_pad_is_linked(output->pad.get()) ||
+        gst_vdoninja_src_pad_is_pushing(output->src_pad()))
+      continue;
+    struct Gap {
+      ObjPtr<GstPad> pad;
+      GstClockTime time;
+    };
+    gst_element_call_async(
+        element_,
+        [](GstElement *, gpointer data) {
+          auto *gap = static_cast<Gap *>(data);
+          gst_vdoninja_src_pad_push_gap(GST_VDONINJA_SRC_PAD(gap->pad.get()), gap->time);
+        },
+        new Gap{output->pad, now - late},
+        [](gpointer data) { delete static_cast<Gap *>(data); });
+  }
+  gap_timer_.start(kGapMs, [this] { fill_gaps(); });
 }
 
 void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
@@ -225,7 +277,8 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
         branch.decoder.c_str(), "linked", G_TYPE_BOOLEAN,
         gst_pad_is_linked(output->pad.get()), "packets", G_TYPE_UINT64,
         branch.progress->received.load(), "buffers", G_TYPE_UINT64,
-        gst_vdoninja_src_pad_get_buffers(output->src_pad()), nullptr)));
+        gst_vdoninja_src_pad_get_buffers(output->src_pad()), "dropped", G_TYPE_UINT64,
+        output->dropped + branch.progress->dropped, nullptr)));
   }
   pads.put(to, "pads");
 }
@@ -248,6 +301,7 @@ void Outputs::end_those_that_wait() {
 
 void Outputs::finish() {
   finished_ = true;
+  gap_timer_.stop();
   end_those_that_wait();
   for (auto &output : outputs_)
     finish(*output);
@@ -255,7 +309,7 @@ void Outputs::finish() {
 
 void Outputs::finish(Output &output) {
   output.watch_timer.stop();
-  output.bitrate_timer.stop();
+  output.measure_timer.stop();
   gst_element_call_async(
       element_,
       [](GstElement *, gpointer pad) {

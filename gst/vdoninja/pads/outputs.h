@@ -75,6 +75,12 @@ public:
   // Asks for a keyframe on every video pad.
   void request_keyframes();
   void set_latency(unsigned ms);
+  // From now on what arrives is dropped, as a live source has nothing in PAUSED; the
+  // sessions go on. Thread: any.
+  void pause() { *flowing_ = false; }
+  // What comes from now on goes downstream. `offset`: from the running time of the
+  // sessions to that of the pipeline.
+  void resume(gint64 offset);
   // Adds the list "pads": what each pad of the stream delivers.
   void add_stats(const std::string &stream_id, GstStructure *to) const;
   // An element inside a branch posted an error. False when it is none of ours.
@@ -104,13 +110,16 @@ private:
   void drop_branch(Output &output);
   void branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow);
   void watch(Output &output);
+  void measure(Output &output);
   void measure_bitrate(Output &output);
+  void watch_skips(Output &output);
   void retry_decoder(Output &output);
   void start_over(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);
   void report_no_codec(const MediaLine &line, Output &output);
   void report_refused(Output &output, GstFlowReturn flow, const CapsPtr &given,
                       const CapsPtr &taken);
+  void fill_gaps();
   void forget(Output &output);
   void end_those_that_wait();
   void finish(Output &output);
@@ -121,11 +130,15 @@ private:
   OutputConfig config_;
   Callbacks callbacks_;
   std::vector<std::unique_ptr<Output>> outputs_;
+  const std::shared_ptr<std::atomic<bool>> flowing_ =
+      std::make_shared<std::atomic<bool>>(false);
+  gint64 offset_ = 0; // ns
   unsigned group_id_;
   bool finished_ = false;
   unsigned next_id_ = 1;
   unsigned next_video_ = 0;
   unsigned next_audio_ = 0;
+  Timer gap_timer_;
 };
 
 } // namespace vdn

@@ -79,6 +79,14 @@ void cut_from_channel(GstElement *channel_bin) {
 
 } // namespace
 
+void Session::set_base_time(GstClockTime time) {
+  config_.base_time = time;
+  gst_element_set_base_time(webrtc_.get(), time);
+  for (const auto &element : elements_of(gst_bin_iterate_recurse(GST_BIN(webrtc_.get())),
+                                         [](GstElement *) { return true; }))
+    gst_element_set_base_time(element.get(), time);
+}
+
 ObjPtr<GObject> Session::dtls_transport(GstElement *webrtc) {
   ObjPtr<GObject> sctp, dtls;
   g_object_get(webrtc, "sctp-transport", sctp.out(), nullptr);

@@ -113,8 +113,12 @@ bool Session::setup(GError **error) {
                    [](Session &self) { self.gathering_changed(); });
        }));
 
+  // It plays while the element is in PAUSED: connections stay up, and what is said at the
+  // end, when states go down by PAUSED, leaves. Then running time goes on, too.
+  gst_element_set_locked_state(webrtc_.get(), TRUE);
   gst_bin_add(bin_.get(), webrtc_.get());
-  if (gst_element_sync_state_with_parent(webrtc_.get()))
+  gst_element_set_base_time(webrtc_.get(), config_.base_time);
+  if (gst_element_set_state(webrtc_.get(), GST_STATE_PLAYING) != GST_STATE_CHANGE_FAILURE)
     return true;
   g_set_error(error, session_error_quark(), SESSION_ERROR_WEBRTC,
               "webrtcbin does not start; GST_DEBUG=webrtcbin:5 says why");

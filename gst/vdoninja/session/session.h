@@ -31,6 +31,7 @@ struct SessionConfig {
   std::vector<std::string> turn_servers; // turn(s)://user:password@host:port
   bool relay_only = false;
   unsigned latency = 200; // ms
+  GstClockTime base_time = 0;
   // Gather on exactly these addresses; empty: libnice decides.
   std::vector<std::string> local_addresses;
   AnswerHints hints;
@@ -90,6 +91,8 @@ public:
   bool send(const std::string &text);
   bool channel_is_open() const { return channel_ready_; }
   void set_latency(unsigned ms);
+  // From which time on running time counts, when the clock is another now.
+  void set_base_time(GstClockTime time);
   // No callback and no new media afterwards; what was sent may still leave.
   void stop();
   // stop(), and gives webrtcbin away.

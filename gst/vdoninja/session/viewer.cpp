@@ -232,9 +232,15 @@ void Viewer::connect() {
 }
 
 void Viewer::play() {
-  playing_ = true;
-  if (signaling_ && signaling_->is_open())
+  if (!std::exchange(playing_, true) && signaling_ && signaling_->is_open())
     enter();
+}
+
+void Viewer::set_base_time(GstClockTime time) {
+  config_.session.base_time = time;
+  for (auto &stream : streams_)
+    if (stream->session())
+      stream->session()->set_base_time(time);
 }
 
 void Viewer::admit_offers() {

@@ -70,6 +70,8 @@ public:
   // Offers are answered from now on; those that came before are kept.
   void admit_offers();
   void set_latency(unsigned ms);
+  // Of the sessions that are and will be.
+  void set_base_time(GstClockTime time);
   void set_video_bitrate(unsigned kbps);
   // To the publisher of `stream_id`, to all when empty. False when nobody got it.
   bool send(const std::string &stream_id, const std::string &json);

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backlog.h"
+
+#include <algorithm>
+
+namespace vdn {
+
+namespace {
+
+constexpr gint64 kAskAgainUs = G_USEC_PER_SEC;
+
+} // namespace
+
+void Backlog::push(Item item) {
+  if (item.buffer)
+    bytes_ += gst_buffer_get_size(item.buffer.get());
+  items_.push_back(std::move(item));
+}
+
+std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
+  while (!items_.empty()) {
+    if (items_.front().buffer && drops(items_.front(), now_us))
+      continue;
+    Item item = std::move(items_.front());
+    items_.pop_front();
+    if (!item.buffer)
+      return item;
+    bytes_ -= gst_buffer_get_size(item.buffer.get());
+    needs_keyframe_ = false;
+    if (std::exchange(gap_, false)) {
+      item.buffer.reset(gst_buffer_make_writable(item.buffer.release()));
+      GST_BUFFER_FLAG_SET(item.buffer.get(), GST_BUFFER_FLAG_DISCONT);
+    }
+    return item;
+  }
+  return std::nullopt;
+}
+
+// Whether something was dropped, `head`, which is the first, among it.
+bool Backlog::drops(const Item &head, gint64 now_us) {
+  const gint64 late = lateness(head, now_us);
+  if (late > limits_.bound_us || bytes_ > limits_.bytes) {
+    give_up(now_us);
+    return true;
+  }
+  if ((needs_keyframe_ && !head.keyframe) ||
+      (limits_.drop_us && late > limits_.drop_us && head.disposable)) {
+    asks_ |= needs_keyframe_;
+    drop_before(items_.begin() + 1);
+    return true;
+  }
+  if (limits_.skip_us && late > limits_.skip_us) {
+    const auto keyframe = newest_keyframe();
+    if (keyframe != items_.end() && keyframe != items_.begin()) {
+      drop_before(keyframe);
+      return true;
+    }
+  }
+  asks_ |= limits_.ask_us && late > limits_.ask_us;
+  return false;
+}
+
+// It waited for too long, or is too much.
+void Backlog::give_up(gint64 now_us) {
+  auto end = limits_.keyframes
+                 ? newest_keyframe()
+                 : std::find_if(items_.begin(), items_.end(), [&](const Item &item) {
+                     return item.buffer && lateness(item, now_us) <= 0;
+                   });
+  // What is late itself would be given up again.
+  if (bytes_ > limits_.bytes || end == items_.begin() ||
+      (end != items_.end() && lateness(*end, now_us) > limits_.bound_us))
+    end = items_.end();
+  needs_keyframe_ |= limits_.keyframes;
+  asks_ |= end == items_.end() || !limits_.keyframes;
+  drop_before(end);
+}
+
+void Backlog::drop_before(Items::iterator end) {
+  Items kept;
+  for (auto at = items_.begin(); at != end; ++at) {
+    if (at->buffer) {
+      bytes_ -= gst_buffer_get_size(at->buffer.get());
+      dropped_++;
+      skips_ += !std::exchange(gap_, true);
+    } else {
+      kept.push_back(std::move(*at));
+    }
+  }
+  items_.erase(items_.begin(), end);
+  items_.insert(items_.begin(), std::make_move_iterator(kept.begin()),
+                std::make_move_iterator(kept.end()));
+}
+
+Backlog::Items::iterator Backlog::newest_keyframe() {
+  const auto found = std::find_if(items_.rbegin(), items_.rend(), [](const Item &item) {
+    return item.buffer && item.keyframe;
+  });
+  return found == items_.rend() ? items_.end() : std::prev(found.base());
+}
+
+void Backlog::clear() {
+  needs_keyframe_ |= limits_.keyframes;
+  drop_before(items_.end());
+}
+
+bool Backlog::asks(gint64 now_us) {
+  if (!asks_ || now_us - asked_us_ < kAskAgainUs)
+    return false;
+  asks_ = false;
+  asked_us_ = now_us;
+  return true;
+}
+
+} // namespace vdn

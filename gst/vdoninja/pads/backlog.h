@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What waits for a decoder or for downstream, and what of it is given up so that a live
+// picture never falls behind. Times are told, so that it can be tried on any clock.
+// Thread: one at a time; the owner locks.
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "gst-ptr.h"
+
+namespace vdn {
+
+// Lateness: how much longer than the declared latency a buffer waits. 0: never.
+struct BacklogLimits {
+  gint64 drop_us = 0;  // what no other picture refers to is dropped
+  gint64 skip_us = 0;  // what comes before a keyframe that waits is dropped
+  gint64 ask_us = 0;   // a keyframe is asked for
+  gint64 bound_us = 0; // everything is dropped up to a keyframe, or what is late
+  size_t bytes = 16 << 20;
+  bool keyframes = false; // decoding goes on at one only
+};
+
+class Backlog {
+public:
+  struct Item {
+    BufferPtr buffer; // or an event
+    EventPtr event;
+    bool keyframe = false;
+    bool disposable = false; // no other picture refers to it
+    gint64 arrived_us = 0;
+  };
+
+  explicit Backlog(const BacklogLimits &limits) : limits_(limits) {}
+
+  void set_latency(gint64 us) { latency_us_ = us; }
+  void push(Item item);
+  // The next to go on, events in their place; nullopt while nothing waits. The first
+  // buffer after some that were dropped is marked DISCONT.
+  std::optional<Item> pop(gint64 now_us);
+  // Drops all buffers.
+  void clear();
+  // Whether to ask for a keyframe now; at most once a second.
+  bool asks(gint64 now_us);
+
+  guint64 dropped() const { return dropped_; } // buffers
+  unsigned skips() const { return skips_; }    // times that some were dropped in a row
+
+private:
+  using Items = std::deque<Item>;
+
+  bool drops(const Item &head, gint64 now_us);
+  void drop_before(Items::iterator end);
+  void give_up(gint64 now_us);
+  Items::iterator newest_keyframe();
+  gint64 lateness(const Item &item, gint64 now_us) const {
+    return now_us - item.arrived_us - latency_us_;
+  }
+
+  const BacklogLimits limits_;
+  gint64 latency_us_ = 0;
+  Items items_;
+  size_t bytes_ = 0;
+  bool needs_keyframe_ = false;
+  bool gap_ = false; // some were dropped since the last buffer
+  bool asks_ = false;
+  gint64 asked_us_ = G_MININT64 / 2;
+  guint64 dropped_ = 0;
+  unsigned skips_ = 0;
+};
+
+} // namespace vdn

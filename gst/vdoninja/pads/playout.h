@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Between what the network gives and what takes it: an element with a thread of its own,
+// so that a decoder or a sink that is slow or waits never holds up the session. What has
+// waited for too long is dropped (backlog.h).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "backlog.h"
+
+namespace vdn {
+
+// Buffers that went in, those of them that are through to the playout stage, what that
+// took out, those of them that are through downstream, what the decoder was given, how
+// many formats it was told; what was dropped because it was late, how often in a row, and
+// for how long the stage was at work. Streaming threads write, any reads.
+struct Progress {
+  std::atomic<guint64> received{0}, received_bytes{0}, passed{0}, taken{0}, handed{0},
+      decoding{0}, formats{0}, dropped{0}, skips{0}, working_us{0};
+};
+
+struct PlayoutConfig {
+  BacklogLimits limits;
+  bool video = true;
+  bool h264 = false;     // byte-stream, an access unit in each buffer
+  gint64 latency_us = 0; // as declared downstream
+  std::shared_ptr<Progress> progress;
+  // Flow that is neither OK nor FLUSHING. Thread: the stage's.
+  std::function<void(GstFlowReturn)> broken;
+};
+
+// Thread: any, for both. (transfer floating)
+GstElement *playout_new(PlayoutConfig config);
+// Drops what waits.
+void playout_clear(GstElement *playout);
+void playout_set_latency(GstElement *playout, gint64 us);
+
+} // namespace vdn

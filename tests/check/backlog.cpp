@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backlog.h"
+
+#include <string>
+
+#include <gst/check/gstcheck.h>
+
+using namespace vdn;
+
+namespace {
+
+constexpr gint64 kMs = 1000;
+
+BacklogLimits limits(bool keyframes = true) {
+  BacklogLimits result;
+  result.drop_us = 80 * kMs;
+  result.skip_us = 150 * kMs;
+  result.ask_us = 300 * kMs;
+  result.bound_us = 3000 * kMs;
+  result.keyframes = keyframes;
+  return result;
+}
+
+// Pictures by letter: K a keyframe, P one that others refer to, B one that none does, and
+// E an event. They arrive 10 ms apart, the first at 0.
+class Line {
+public:
+  explicit Line(const BacklogLimits &wanted = limits()) : backlog(wanted) {}
+  void push(const std::string &kinds) {
+    for (char kind : kinds) {
+      Backlog::Item item;
+      item.keyframe = kind == 'K';
+      item.disposable = kind == 'B';
+      item.arrived_us = 10 * kMs * count;
+      if (kind == 'E') {
+        item.event.reset(gst_event_new_eos());
+      } else {
+        item.buffer.reset(gst_buffer_new_allocate(nullptr, size, nullptr));
+        GST_BUFFER_OFFSET(item.buffer.get()) = count;
+      }
+      backlog.push(std::move(item));
+      count++;
+    }
+  }
+  // What is taken at `ms` until nothing is left: numbers, "E" for an event, "+" in front
+  // of a DISCONT.
+  std::string take(gint64 ms) {
+    std::string taken;
+    while (auto item = backlog.pop(ms * kMs)) {
+      taken += taken.empty() ? "" : " ";
+      if (item->event) {
+        taken += "E";
+        continue;
+      }
+      if (GST_BUFFER_FLAG_IS_SET(item->buffer.get(), GST_BUFFER_FLAG_DISCONT))
+        taken += "+";
+      taken += std::to_string(GST_BUFFER_OFFSET(item->buffer.get()));
+    }
+    return taken;
+  }
+
+  Backlog backlog;
+  size_t size = 100;
+  unsigned count = 0;
+};
+
+void assert_taken(Line &line, gint64 ms, const char *expected) {
+  const std::string taken = line.take(ms);
+  fail_unless_equals_string(taken.c_str(), expected);
+}
+
+void assert_taken(const std::string &kinds, gint64 ms, const char *expected) {
+  Line line;
+  line.push(kinds);
+  assert_taken(line, ms, expected);
+}
+
+} // namespace
+
+GST_START_TEST(test_backlog_in_time_goes_through) {
+  assert_taken("KPBPKPB", 70, "0 1 2 3 4 5 6");
+  assert_taken("", 70, "");
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_drops_what_nobody_refers_to) {
+  assert_taken("KBPBBPP", 105, "0 +2 3 4 5 6"); // 3 not by 5 ms
+  assert_taken("KBPPPPP", 90, "0 1 2 3 4 5 6");
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_skips_to_the_newest_keyframe) {
+  assert_taken("PPKPEPKPP", 200, "E +6 7 8");
+  assert_taken("KPPPPPP", 200, "0 1 2 3 4 5 6"); // none waits
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_latency_is_no_lateness) {
+  Line line;
+  line.backlog.set_latency(200 * kMs);
+  line.push("PPKBP");
+  assert_taken(line, 270, "0 1 2 3 4");
+  line.push("PPKPP");
+  assert_taken(line, 420, "+7 8 9");
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_asks_once_a_second) {
+  Line line;
+  line.push("KPP");
+  assert_taken(line, 200, "0 1 2");
+  fail_if(line.backlog.asks(200 * kMs));
+  line.push("PPP");
+  line.take(400);
+  fail_unless(line.backlog.asks(400 * kMs));
+  fail_if(line.backlog.asks(400 * kMs));
+  line.push("PPP");
+  line.take(500);
+  fail_if(line.backlog.asks(1399 * kMs));
+  fail_unless(line.backlog.asks(1400 * kMs));
+  fail_if(line.backlog.asks(9999 * kMs));
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_gives_up_beyond_the_bound) {
+  Line line;
+  line.push("KPPEP");
+  assert_taken(line, 3020, "E"); // 0 and all that refers to it
+  fail_unless(line.backlog.asks(3020 * kMs));
+  line.count = 303; // of now
+  line.push("PPKP");
+  assert_taken(line, 3070, "+305 306");
+  fail_unless_equals_uint64(line.backlog.dropped(), 6);
+  fail_unless_equals_int(line.backlog.skips(), 1);
+}
+GST_END_TEST
+
+// Packets or sound: what is late goes, and the rest is of use.
+GST_START_TEST(test_backlog_without_keyframes) {
+  BacklogLimits packets;
+  packets.bound_us = 300 * kMs;
+  Line line(packets);
+  line.backlog.set_latency(50 * kMs);
+  line.push("PPPP"); // at 0 to 30 ms
+  line.count = 33;
+  line.push("PP"); // at 330 and 340 ms
+  assert_taken(line, 360, "+33 34");
+  fail_unless(line.backlog.asks(360 * kMs));
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_memory_is_bounded) {
+  for (bool keyframes : {true, false}) {
+    BacklogLimits small = limits(keyframes);
+    small.bytes = 1000;
+    Line line(small);
+    line.push("KPPPPPPPPP");
+    assert_taken(line, 0, "0 1 2 3 4 5 6 7 8 9");
+    line.push("PPPPPPPPPPKP");
+    assert_taken(line, 100, "");
+    line.push("PKP");
+    assert_taken(line, 100, keyframes ? "+23 24" : "+22 23 24");
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_clear_keeps_events) {
+  Line line;
+  line.push("KPEP");
+  line.backlog.clear();
+  line.push("PK");
+  assert_taken(line, 60, "E +5");
+}
+GST_END_TEST
+
+static Suite *backlog_suite() {
+  Suite *suite = suite_create("backlog");
+  TCase *tc = tcase_create("backlog");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_backlog_in_time_goes_through);
+  tcase_add_test(tc, test_backlog_drops_what_nobody_refers_to);
+  tcase_add_test(tc, test_backlog_skips_to_the_newest_keyframe);
+  tcase_add_test(tc, test_backlog_latency_is_no_lateness);
+  tcase_add_test(tc, test_backlog_asks_once_a_second);
+  tcase_add_test(tc, test_backlog_gives_up_beyond_the_bound);
+  tcase_add_test(tc, test_backlog_without_keyframes);
+  tcase_add_test(tc, test_backlog_memory_is_bounded);
+  tcase_add_test(tc, test_backlog_clear_keeps_events);
+  return suite;
+}
+
+GST_CHECK_MAIN(backlog);
