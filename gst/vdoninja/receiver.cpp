@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "receiver.h"
 
+#include <algorithm>
 #include <future>
 
 #include "structure-list.h"
@@ -20,8 +21,7 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
     : element_(element), policy_(policy), callbacks_(std::move(callbacks)) {
   Outputs::Callbacks output_callbacks;
   output_callbacks.problem = [this](const GError *error, bool fatal) {
-    callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, error->domain,
-                       error->code, error->message);
+    problem(fatal, error->domain, error->code, error->message);
   };
   output_callbacks.decoder_setup = [this](GstElement *decoder) {
     callbacks_.decoder_setup(decoder);
@@ -116,20 +116,31 @@ ViewerCallbacks Receiver::viewer_callbacks() {
       callbacks_.message(stream.id(), text);
   };
   result.problem = [this](int code, const std::string &text, bool fatal) {
-    callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING,
-                       GST_RESOURCE_ERROR, code, text);
+    problem(fatal, GST_RESOURCE_ERROR, code, text);
   };
   return result;
+}
+
+// One guest's end is that of the others only when it is the last.
+void Receiver::ended(const Stream &stream) {
+  const auto &all = viewer_->streams();
+  const bool last = std::none_of(all.begin(), all.end(), [&](const auto &other) {
+    return other.get() != &stream && other->state() == StreamState::kPlaying;
+  });
+  if (last)
+    outputs_->finish();
+  else
+    outputs_->remove(stream.id());
 }
 
 void Receiver::lost(const Stream &stream) {
   outputs_->set_reconnecting(stream.id(), true);
   if (policy_ == GST_VDONINJA_ON_DISCONNECT_EOS)
-    outputs_->finish();
+    ended(stream);
   else if (policy_ == GST_VDONINJA_ON_DISCONNECT_ERROR)
-    callbacks_.problem(GST_MESSAGE_ERROR, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ,
-                       "stream \"" + stream.id() +
-                           "\" was interrupted, and on-disconnect=error is set");
+    problem(true, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ,
+            "stream \"" + stream.id() +
+                "\" was interrupted, and on-disconnect=error is set");
 }
 
 void Receiver::peer_news(const Stream &stream, const Message &message) {
@@ -150,11 +161,18 @@ void Receiver::peer_news(const Stream &stream, const Message &message) {
   flag("video-muted", news.video_muted);
   flag("screen-share", news.screen_share);
   if (news.video_muted && !*news.video_muted)
-    outputs_->request_keyframes();
+    outputs_->request_keyframes(stream.id());
 }
 
 void Receiver::pause() {
   outputs_->pause();
+}
+
+// After an error sources end their streams, or whoever pulls would wait for ever.
+void Receiver::problem(bool fatal, GQuark domain, int code, const std::string &text) {
+  callbacks_.problem(fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, domain, code, text);
+  if (fatal) // later: pads may be at work on what failed
+    loop_->post([this] { outputs_->finish(); });
 }
 
 void Receiver::play() {
@@ -240,7 +258,7 @@ StructurePtr Receiver::stats(const std::string &stream_id) {
 }
 
 void Receiver::request_keyframe() {
-  loop_->post([this] { outputs_->request_keyframes(); });
+  loop_->post([this] { outputs_->request_keyframes({}); });
 }
 
 void Receiver::reconnect() {

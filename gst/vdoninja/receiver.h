@@ -58,6 +58,8 @@ private:
   void on_loop(const std::function<void()> &job);
   ViewerCallbacks viewer_callbacks();
   void lost(const Stream &stream);
+  void ended(const Stream &stream);
+  void problem(bool fatal, GQuark domain, int code, const std::string &text);
   void keep_time(ObjPtr<GstClock> clock, GstClockTime base_time);
   static void make_dtls_key(GstElement *, gpointer weak_receiver);
   void say_goodbye();

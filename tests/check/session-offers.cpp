@@ -51,7 +51,7 @@ private:
     fail_unless(session_ != nullptr);
     Message candidate;
     candidate.candidates = {{"candidate:1 1 udp 1 127.0.0.1 9 typ host", "0", 0}};
-    session_->handle_candidates(candidate);
+    session_->handle_candidates(candidate, false);
     Message message;
     message.description = Description{true, sdp};
     const auto session = session_; // which may end in there
@@ -84,7 +84,9 @@ private:
     callbacks.track = [](Track) { fail("media without a connection"); };
     callbacks.channel_open = [] {};
     callbacks.message = [](const Message &, std::string_view) {};
-    callbacks.needs_new_session = [this](const Message &, bool, const std::string &) {
+    callbacks.refused = [this](const GError *) { report(Outcome::kRefused); };
+    callbacks.needs_new_session = [this](const Message &, bool, bool,
+                                         const std::string &) {
       report(Outcome::kNewSession);
     };
     callbacks.failed = [this](const GError *) {

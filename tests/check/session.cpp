@@ -16,7 +16,8 @@ struct Asked {
 };
 
 Asked second_offer(const std::string &second) {
-  // The process's key, which no session shall wait for while it is stopped (receiver.cpp).
+  // The process's key, which no session shall wait for while it is stopped
+  // (receiver.cpp).
   ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
   const auto loop = std::make_shared<Loop>("test");
   const auto disposer = std::make_shared<Disposer>();
@@ -31,9 +32,11 @@ Asked second_offer(const std::string &second) {
     };
     callbacks.send = [](const std::string &) { return true; };
     callbacks.link_state = [](LinkState) {};
-    callbacks.needs_new_session = [&](const Message &, bool same, const std::string &) {
+    callbacks.needs_new_session = [&](const Message &, bool, bool same,
+                                      const std::string &) {
       asked = {true, same};
     };
+    callbacks.refused = [](const GError *error) { fail("%s", error->message); };
     callbacks.failed = [](const GError *error) { fail("%s", error->message); };
     const auto session = Session::create(*loop, GST_BIN(bin.get()), disposer, me, secret,
                                          {}, std::move(callbacks), nullptr);

@@ -87,7 +87,7 @@ void Outputs::connect_source(Output &output) {
   if (!output.branch.bin) {
     output.given_up = true;
     if (error)
-      callbacks_.problem(error.get(), true);
+      report(error->domain, error->code, error->message, true);
     return;
   }
   output.branch_id = branch_id;

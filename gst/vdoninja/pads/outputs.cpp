@@ -29,7 +29,11 @@ Outputs::~Outputs() {
   clear();
 }
 
+// What one pad cannot deliver is no reason to end the others.
 void Outputs::report(GQuark domain, int code, const std::string &text, bool fatal) {
+  fatal = fatal && std::none_of(outputs_.begin(), outputs_.end(), [](const auto &output) {
+            return output->branch.bin && gst_pad_is_linked(output->pad.get());
+          });
   ErrorPtr error(g_error_new_literal(domain, code, text.c_str()));
   callbacks_.problem(error.get(), fatal);
 }
@@ -87,7 +91,8 @@ void Outputs::expose(Output &output) {
 // go.
 void Outputs::watch_links(Output &output) {
   struct Link {
-    Outputs *outputs;
+    std::shared_ptr<Loop> loop;
+    Outputs *outputs; // for the loop, which stops before they go
     unsigned id;
     void (Outputs::*job)(Output &);
   };
@@ -95,7 +100,7 @@ void Outputs::watch_links(Output &output) {
     output.handlers.push_back(g_signal_connect_data(
         output.pad.get(), signal, G_CALLBACK(+[](GstPad *, GstPad *, gpointer data) {
           auto link = *static_cast<Link *>(data);
-          link.outputs->loop_.post([link] {
+          link.loop->post([link] {
             for (auto &known : link.outputs->outputs_)
               if (known->id == link.id) {
                 known->forget_failures(); // of another peer, perhaps
@@ -104,7 +109,7 @@ void Outputs::watch_links(Output &output) {
               }
           });
         }),
-        new Link{this, output.id, job},
+        new Link{loop_.shared_from_this(), this, output.id, job},
         [](gpointer data, GClosure *) { delete static_cast<Link *>(data); },
         static_cast<GConnectFlags>(0)));
   };
@@ -208,9 +213,10 @@ void Outputs::set_reconnecting(const std::string &stream_id, bool active) {
                                 static_cast<gboolean>(active), nullptr)));
 }
 
-void Outputs::request_keyframes() {
+void Outputs::request_keyframes(const std::string &stream_id) {
   for (auto &output : outputs_)
-    if (output->kind == MediaKind::kVideo && output->branch.bin)
+    if ((stream_id.empty() || output->stream_id == stream_id) &&
+        output->kind == MediaKind::kVideo && output->branch.bin)
       request_keyframe(output->source.pad.get());
 }
 
@@ -231,7 +237,7 @@ void Outputs::resume(gint64 offset) {
       playout_clear(output->branch.playout.get());
   }
   if (!flowing_->exchange(true))
-    request_keyframes();
+    request_keyframes({});
   if (!gap_timer_.active())
     fill_gaps();
 }

@@ -72,8 +72,8 @@ public:
   // Tells the sinks behind a stream's pads, by an out-of-band event, that it is away or
   // back.
   void set_reconnecting(const std::string &stream_id, bool active);
-  // Asks for a keyframe on every video pad.
-  void request_keyframes();
+  // Asks for a keyframe on every video pad of the stream, of all streams when empty.
+  void request_keyframes(const std::string &stream_id);
   void set_latency(unsigned ms);
   // From now on what arrives is dropped, as a live source has nothing in PAUSED; the
   // sessions go on. Thread: any.

@@ -50,9 +50,12 @@ bool Session::reached() const {
          state == GST_WEBRTC_ICE_CONNECTION_STATE_COMPLETED;
 }
 
-void Session::handle_candidates(const Message &message) {
+void Session::handle_candidates(const Message &message, bool over_channel) {
   if (message.session && config_.id && *message.session != *config_.id)
     return; // of an earlier session
+  // Whoever encrypts the offer encrypts these, too.
+  if (!message.encrypted && !over_channel && encrypt_)
+    return;
   for (const auto &candidate : message.candidates) {
     if (++candidates_seen_ > kMaxCandidates) {
       if (candidates_seen_ == kMaxCandidates + 1)

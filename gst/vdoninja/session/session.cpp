@@ -173,34 +173,51 @@ void Session::set_latency(unsigned ms) {
 // ----------------------------------------------------------------------------
 // negotiation
 
-void Session::handle_offer(const Message &message, bool over_channel) {
+std::optional<Offer> Session::read(const Message &message, bool over_channel,
+                                   const SessionConfig &config, const Secret &secret,
+                                   GError **error) {
   GError *raw = nullptr;
   auto offer = read_offer(message.description->sdp, &raw);
-  ErrorPtr error(raw);
+  const ErrorPtr problem(raw);
   if (!offer) {
-    fail(error->code == OFFER_ERROR_SECURITY ? SESSION_ERROR_SECURITY
-                                             : SESSION_ERROR_OFFER,
-         std::string("the publisher's offer is unusable: ") + error->message);
-    return;
+    g_set_error(error, session_error_quark(),
+                problem->code == OFFER_ERROR_SECURITY ? SESSION_ERROR_SECURITY
+                                                      : SESSION_ERROR_OFFER,
+                "the publisher's offer is unusable: %s", problem->message);
+  } else if (!message.encrypted && !over_channel &&
+             !config.allow_plain.value_or(!secret.custom())) {
+    offer.reset();
+    g_set_error(
+        error, session_error_quark(), SESSION_ERROR_SECURITY,
+        "the publisher's offer is not encrypted although %s is set; it was refused",
+        secret.custom() ? "a password" : "requireencryption");
   }
-  if (!message.encrypted && !over_channel &&
-      !config_.allow_plain.value_or(!secret_.custom())) {
-    const char *demand = secret_.custom() ? "a password" : "requireencryption";
-    fail(SESSION_ERROR_SECURITY,
-         std::string("the publisher's offer is not encrypted although ") + demand +
-             " is set; it was refused");
+  return offer;
+}
+
+void Session::handle_offer(const Message &message, bool over_channel) {
+  GError *raw = nullptr;
+  auto offer = read(message, over_channel, config_, secret_, &raw);
+  const ErrorPtr error(raw);
+  if (!offer) {
+    if (offer_)
+      callbacks_.refused(error.get());
+    else
+      fail(static_cast<SessionError>(error->code), error->message);
     return;
   }
   std::string why;
   if (offer_ && !continues(*offer_, *offer, &why)) {
     bool same_certificate = offer->fingerprint == offer_->fingerprint;
     auto needs_new_session = callbacks_.needs_new_session;
-    needs_new_session(message, same_certificate, why);
+    needs_new_session(message, over_channel, same_certificate, why);
     return;
   }
   if (offers_.size() >= kMaxQueuedOffers) {
-    fail(SESSION_ERROR_OFFER,
-         "the publisher sends offers faster than they can be answered");
+    const ErrorPtr flood(
+        g_error_new_literal(session_error_quark(), SESSION_ERROR_OFFER,
+                            "offers come faster than they can be answered"));
+    callbacks_.refused(flood.get());
     return;
   }
   mark_screens(&*offer, message.screen, offer_ ? &*offer_ : nullptr);
@@ -378,91 +395,6 @@ void Session::send_answer() {
   GST_LOG_OBJECT(webrtc_.get(), "answer: %s", answer_.c_str());
   if (!send_signal(encode_description(to, {false, answer_}), over_channel))
     GST_WARNING_OBJECT(webrtc_.get(), "the answer could not be sent");
-}
-
-bool Session::send(const std::string &text) {
-  if (!channel_ready_ || text.empty())
-    return false;
-  g_signal_emit_by_name(channel_.get(), "send-string", text.c_str());
-  return true;
-}
-
-// Thread: webrtcbin's. Messages are hooked up before this returns, so none is lost.
-void Session::channel_arrived(ObjPtr<GstWebRTCDataChannel> channel) {
-  StrPtr label;
-  gchar *raw = nullptr;
-  g_object_get(channel.get(), "label", &raw, nullptr);
-  label.reset(raw);
-  if (g_strcmp0(label.get(), "sendChannel") != 0) {
-    GST_INFO_OBJECT(webrtc_.get(), "ignoring data channel \"%s\"", label.get());
-    return;
-  }
-  // Weak: the job may still be waiting when webrtcbin goes, and the channel goes first.
-  auto weak = std::make_shared<WeakPtr<GstWebRTCDataChannel>>(channel.get());
-  run_later(weak_from_this(), loop_.shared_from_this(), [weak](Session &self) {
-    self.channel_ = weak->lock();
-    if (self.channel_)
-      self.channel_opened();
-  });
-  auto connect = [&](const char *signal, GCallback handler) {
-    g_signal_connect_data(channel.get(), signal, handler,
-                          new Hook{weak_from_this(), loop_.shared_from_this()},
-                          Hook::free, static_cast<GConnectFlags>(0));
-  };
-  connect("on-message-string",
-          G_CALLBACK(+[](GstWebRTCDataChannel *, gchar *text, gpointer data) {
-            auto *at = static_cast<Hook *>(data);
-            run_later(at->session, at->loop,
-                      [text = std::string(text ? text : "")](Session &self) {
-                        self.channel_message(text);
-                      });
-          }));
-  connect("on-message-data",
-          G_CALLBACK(+[](GstWebRTCDataChannel *, GBytes *bytes, gpointer data) {
-            auto *at = static_cast<Hook *>(data);
-            gsize size = 0;
-            auto *text = static_cast<const char *>(g_bytes_get_data(bytes, &size));
-            run_later(at->session, at->loop,
-                      [text = std::string(text, size)](Session &self) {
-                        self.channel_message(text);
-                      });
-          }));
-  connect("on-close", G_CALLBACK(+[](GstWebRTCDataChannel *, gpointer data) {
-            auto *at = static_cast<Hook *>(data);
-            run_later(at->session, at->loop,
-                      [](Session &self) { self.channel_ready_ = false; });
-          }));
-}
-
-void Session::channel_opened() {
-  if (!verified())
-    return;
-  channel_ready_ = true;
-  GST_INFO_OBJECT(webrtc_.get(), "data channel is open");
-  send(config_.init);
-  callbacks_.channel_open();
-}
-
-void Session::channel_message(const std::string &text) {
-  if (!verified())
-    return;
-  messages_++;
-  GError *raw = nullptr;
-  auto message = parse_message(text, nullptr, secret_, &raw);
-  ErrorPtr error(raw);
-  if (!message) {
-    GST_INFO_OBJECT(webrtc_.get(), "ignoring a data-channel message: %s", error->message);
-    return;
-  }
-  if (message->ping)
-    send(encode_pong(*message->ping));
-  auto alive = shared_from_this();
-  if (message->description && message->description->offer)
-    handle_offer(*message, true);
-  if (!closed_ && !message->candidates.empty())
-    handle_candidates(*message);
-  if (!closed_)
-    callbacks_.message(*message, text);
 }
 
 void Session::update_link_state() {

@@ -73,9 +73,11 @@ public:
     std::function<void()> channel_open;
     std::function<void(const Message &message, std::string_view text)> message;
     // An offer that this webrtcbin cannot take, though the publisher may make it.
-    std::function<void(const Message &offer, bool same_certificate,
+    std::function<void(const Message &offer, bool over_channel, bool same_certificate,
                        const std::string &why)>
         needs_new_session;
+    // A later offer that nobody would take; the session goes on without it.
+    std::function<void(const GError *error)> refused;
     std::function<void(const GError *error)> failed;
   };
 
@@ -85,8 +87,13 @@ public:
          const Secret &secret, SessionConfig config, Callbacks callbacks, GError **error);
   ~Session();
 
+  // The offer in `message`, nullopt and `error` when it is none, or in clear though it
+  // must not be.
+  static std::optional<Offer> read(const Message &message, bool over_channel,
+                                   const SessionConfig &config, const Secret &secret,
+                                   GError **error);
   void handle_offer(const Message &message, bool over_channel);
-  void handle_candidates(const Message &message);
+  void handle_candidates(const Message &message, bool over_channel);
   // Sends on the data channel; false while it is not open.
   bool send(const std::string &text);
   bool channel_is_open() const { return channel_ready_; }
@@ -158,6 +165,7 @@ private:
   bool send_signal(const std::string &text, bool over_channel);
 
   void channel_arrived(ObjPtr<GstWebRTCDataChannel> channel);
+  static void queue_message(Hook *at, std::string text);
   void channel_opened();
   void channel_message(const std::string &text);
   void pad_has_media(ObjPtr<GstPad> pad, gulong probe);
@@ -211,6 +219,8 @@ private:
   std::shared_ptr<std::atomic<guint64>> packets_ =
       std::make_shared<std::atomic<guint64>>(0);
   guint64 messages_ = 0;
+  const std::shared_ptr<std::atomic<unsigned>> waiting_messages_ =
+      std::make_shared<std::atomic<unsigned>>(0);
 
   const std::shared_ptr<SsrcGate> gate_ = std::make_shared<SsrcGate>();
 

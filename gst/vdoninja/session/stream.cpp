@@ -40,6 +40,10 @@ constexpr unsigned kReplacedAfter = 2000;
 constexpr unsigned kSilentMs = 1000;
 constexpr unsigned kSupersededMs = 750; // seen elsewhere, and a ping had time
 constexpr unsigned kUnconnectedMs = 2000;
+// Who has not come back after so long has left without a word.
+constexpr unsigned kGoneMs = 60000;
+// The offer of somebody else is kept for so long while the session delivers.
+constexpr gint64 kRivalUs = 5 * G_USEC_PER_SEC;
 
 std::string ping_now() {
   return encode_ping(g_get_real_time() / 1000);
@@ -50,7 +54,7 @@ std::string ping_now() {
 Stream::Stream(Loop &loop, const Host &host, WantedStream wanted, std::string wire_id)
     : host_(host), wanted_(std::move(wanted)), wire_id_(std::move(wire_id)), retry_(loop),
       unanswered_(loop), connect_timeout_(loop), grace_(loop), watch_(loop),
-      linger_(loop) {}
+      linger_(loop), gone_(loop) {}
 
 Stream::~Stream() {
   if (session_)
@@ -123,19 +127,68 @@ void Stream::back_off(unsigned ms) {
 }
 
 void Stream::handle_offer(const Message &message) {
-  if (session_) {
-    const auto &current = session_->config();
-    bool same = current.peer == message.peer &&
-                (!message.session || !current.id || *message.session == *current.id);
-    if (same) {
-      auto session = session_; // an offer that is refused ends it
-      session->handle_offer(message, false);
-      return;
-    }
-    GST_INFO("stream %s: a new publisher session replaces the old one", id().c_str());
-    end_session(false, true);
+  if (!session_) {
+    start_session(message);
+    return;
   }
-  start_session(message);
+  const auto &current = session_->config();
+  const bool same_peer = current.peer == message.peer;
+  if (same_peer && (!message.session || !current.id || *message.session == *current.id)) {
+    auto session = session_; // an offer may end it
+    session->handle_offer(message, false);
+    return;
+  }
+  GError *raw = nullptr;
+  const bool usable = host_.check(message, &raw);
+  const ErrorPtr error(raw);
+  if (!usable)
+    offer_refused(error.get());
+  else if (same_peer && host_.dialect == Dialect::kHosted)
+    replace_session(message); // the server says who sent it
+  else
+    compete(message);
+}
+
+void Stream::offer_refused(const GError *error) {
+  GST_INFO("stream %s: an offer is ignored: %s", id().c_str(), error->message);
+  if (!std::exchange(told_refused_, true))
+    host_.warn(*this, GST_RESOURCE_ERROR_NOT_AUTHORIZED,
+               "stream \"" + id() + "\" goes on, but " + error->message);
+}
+
+void Stream::replace_session(const Message &offer) {
+  GST_INFO("stream %s: a new publisher session replaces the old one", id().c_str());
+  end_session(false, false);
+  start_session(offer);
+}
+
+// Anybody can make an offer, so a session that delivers stays; who came back as somebody
+// else is served as soon as the old one has gone silent.
+void Stream::compete(const Message &offer) {
+  if (!is_served()) {
+    replace_session(offer);
+    return;
+  }
+  rival_ = offer;
+  rival_since_ = g_get_monotonic_time();
+  seen_elsewhere_ = true;
+  session_->send(ping_now());
+}
+
+// True when a rival has taken over.
+bool Stream::give_way_to_rival() {
+  if (rival_ && !is_served()) {
+    const Message offer = *std::exchange(rival_, std::nullopt);
+    replace_session(offer);
+    return true;
+  }
+  if (rival_ && g_get_monotonic_time() - rival_since_ > kRivalUs) {
+    GST_INFO("stream %s: it plays on, the offer of another publisher is ignored",
+             id().c_str());
+    rival_.reset();
+    seen_elsewhere_ = false;
+  }
+  return false;
 }
 
 void Stream::start_session(const Message &offer) {
@@ -148,16 +201,22 @@ void Stream::start_session(const Message &offer) {
   callbacks.message = [this](const Message &message, std::string_view text) {
     channel_message(message, text);
   };
-  callbacks.needs_new_session = [this](const Message &message, bool same_certificate,
-                                       const std::string &why) {
+  callbacks.refused = [this](const GError *error) { offer_refused(error); };
+  callbacks.needs_new_session = [this](const Message &message, bool over_channel,
+                                       bool same_certificate, const std::string &why) {
+    // On a server that only relays anybody can say to be anybody.
+    if (!over_channel && host_.dialect == Dialect::kCustom && is_served()) {
+      compete(message);
+      return;
+    }
     GST_INFO("stream %s: fresh session needed: %s", id().c_str(), why.c_str());
     // Another certificate is another peer connection, and waits for an answer to this
     // offer. The same one cannot take a second answerer: it has to let go of us first.
-    end_session(same_certificate, true);
+    end_session(same_certificate, false);
     if (!same_certificate)
       start_session(message);
     else
-      restart(why);
+      restart(why, false);
   };
   callbacks.failed = [this](const GError *error) { session_failed(error); };
   GError *raw = nullptr;
@@ -169,11 +228,14 @@ void Stream::start_session(const Message &offer) {
   }
   sessions_++;
   unanswered_.stop();
+  gone_.stop();
   last_activity_ = 0;
   muted_ = false;
   answers_pings_ = false;
   seen_elsewhere_ = false;
   asked_beside_ = false;
+  told_refused_ = false;
+  rival_.reset();
   started_at_ = g_get_monotonic_time();
   expect_connection(connect_limit_ms());
   retry_.start(kUnconnectedMs, [this] { request(); });
@@ -203,7 +265,7 @@ void Stream::expect_connection(unsigned limit_ms) {
 
 void Stream::handle_candidates(const Message &message) {
   if (session_)
-    session_->handle_candidates(message);
+    session_->handle_candidates(message, false);
 }
 
 void Stream::link_state_changed(LinkState state) {
@@ -215,7 +277,7 @@ void Stream::link_state_changed(LinkState state) {
     was_playing_ = true;
     connected_after_ms_ = (g_get_monotonic_time() - started_at_) / 1000;
     lost_at_ = 0;
-    attempts_ = 0;
+    attempts_ = failures_ = 0;
     retry_.stop();
     active_at_ = g_get_monotonic_time();
     if (!watch_.active())
@@ -241,6 +303,8 @@ void Stream::watch() {
     active_at_ = g_get_monotonic_time();
     asked_beside_ = false;
   }
+  if (give_way_to_rival())
+    return;
   unsigned idle = idle_ms();
   if (idle >= kPingAfter)
     session_->send(ping_now());
@@ -291,9 +355,28 @@ void Stream::session_failed(const GError *error) {
       [this] { request(); });
 }
 
-// Attempts to reconnect may fail, too: it is still the same loss.
+// On a server that only relays it may be anybody who says so: one who has gone is silent
+// soon.
+void Stream::publisher_gone() {
+  if (host_.dialect == Dialect::kHosted || !is_served()) {
+    handle_bye();
+    return;
+  }
+  seen_elsewhere_ = true;
+  session_->send(ping_now());
+}
+
+// Attempts to reconnect may fail, too: it is still the same loss. Whom we never reach, or
+// not for long, is tried ever more rarely: each attempt costs a socket, a request and a
+// webrtcbin.
 void Stream::lost(const std::string &why, bool silent_peer) {
-  bool again = lost_at_ != 0;
+  if (rival_) {
+    replace_session(*std::exchange(rival_, std::nullopt));
+    return;
+  }
+  const bool again = lost_at_ != 0;
+  if (state_ != StreamState::kPlaying)
+    failures_++;
   end_session(silent_peer, true);
   if (!again) {
     lost_at_ = g_get_monotonic_time();
@@ -301,7 +384,13 @@ void Stream::lost(const std::string &why, bool silent_peer) {
                "stream \"" + id() + "\" is interrupted: " + why + " (reconnecting)");
   }
   restart(why);
-  bool renews = silent_peer && host_.renew_identity();
+  const bool eager = was_playing_ && g_get_monotonic_time() - lost_at_ < kEagerUs;
+  if (!eager && failures_ > 1) {
+    retry_.start(play_delay_ms(host_.dialect, true, failures_ - 1, g_random_double()),
+                 [this] { request(); });
+    return;
+  }
+  const bool renews = silent_peer && host_.renew_identity();
   if (again && !renews)
     request();
 }
@@ -321,6 +410,8 @@ void Stream::end_session(bool say_bye, bool lost) {
   if (!session_)
     return;
   host_.detach(*this, lost);
+  absent_since_ = g_get_monotonic_time();
+  gone_.start(kGoneMs, [this] { host_.left(*this); });
   auto session = std::move(session_);
   session_ = nullptr;
   bool bye_sent = say_bye && session->send(encode_bye());
@@ -342,6 +433,7 @@ void Stream::leave() {
   retry_.stop();
   unanswered_.stop();
   end_session(true, false);
+  gone_.stop();
   set_state(StreamState::kIdle);
 }
 

@@ -21,6 +21,8 @@ public:
     std::function<std::shared_ptr<Session>(Stream &stream, const Message &offer,
                                            Session::Callbacks callbacks, GError **error)>
         make_session;
+    // False and `error` when nobody may be answered for this offer of the socket.
+    std::function<bool(const Message &offer, GError **error)> check;
     std::function<std::vector<const Format *>(Stream &stream, const Offer &offer)> choose;
     std::function<void(Stream &stream, Track track)> track;
     // The session is about to go; `lost`: unwillingly.
@@ -30,7 +32,8 @@ public:
         message;
     std::function<void(Stream &stream, int code, const std::string &text)>
         warn; // resource code
-    // The publisher said that it goes; its session is already over.
+    // The publisher said that it goes, or has been away for so long that it must have
+    // gone; there is no session.
     std::function<void(Stream &stream)> left;
     // A peer vanished without a word, and still believes to be connected with us. True
     // when streams will be asked for anew, as somebody else.
@@ -50,6 +53,8 @@ public:
   void handle_offer(const Message &message);
   void handle_candidates(const Message &message);
   void handle_bye();
+  // The server says that the publisher went, or somebody on it does.
+  void publisher_gone();
   // Does not ask again before this time has passed.
   void back_off(unsigned ms);
   // Leaves: says goodbye and closes.
@@ -63,6 +68,8 @@ public:
   StreamState state() const { return state_; }
   bool was_playing() const { return was_playing_; }
   bool muted() const { return muted_; }
+  // Since when nobody serves it, monotonic us.
+  gint64 absent_since() const { return absent_since_; }
   // Sessions begun so far.
   unsigned sessions() const { return sessions_; }
   const std::string &label() const { return label_; }
@@ -78,6 +85,10 @@ private:
   bool is_served() const;
   unsigned idle_ms() const;
   void start_session(const Message &offer);
+  void offer_refused(const GError *error);
+  void replace_session(const Message &offer);
+  void compete(const Message &offer);
+  bool give_way_to_rival();
   unsigned connect_limit_ms() const;
   void expect_connection(unsigned limit_ms);
   void end_session(bool say_bye, bool lost);
@@ -99,16 +110,22 @@ private:
   bool muted_ = false;
   bool answers_pings_ = false;
   bool seen_elsewhere_ = false; // announced by another peer than the session's
+  // An offer from who is not known to be the publisher that plays, and since when.
+  std::optional<Message> rival_;
+  gint64 rival_since_ = 0;
+  bool told_refused_ = false; // in this session
   unsigned attempts_ = 0;
   unsigned sessions_ = 0;
   gint64 asked_at_ = 0;       // monotonic us, 0: never
   bool asked_beside_ = false; // the session, in this silence
   gint64 started_at_ = 0;     // the session
-  gint64 lost_at_ = 0;        // 0: not since it was last connected
+  gint64 absent_since_ = g_get_monotonic_time();
+  gint64 lost_at_ = 0; // 0: not since it was last connected
   unsigned connected_after_ms_ = 0;
   guint64 last_activity_ = 0;
-  gint64 active_at_ = 0; // monotonic us
-  Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_;
+  gint64 active_at_ = 0;  // monotonic us
+  unsigned failures_ = 0; // sessions in a row that never connected
+  Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_, gone_;
 };
 
 } // namespace vdn

@@ -62,6 +62,9 @@ Stream::Host Viewer::make_host() {
                              Session::Callbacks callbacks, GError **error) {
     return make_session(stream, offer, std::move(callbacks), error);
   };
+  host.check = [this](const Message &offer, GError **error) {
+    return Session::read(offer, false, config_.session, secret_, error).has_value();
+  };
   host.choose = [this](Stream &stream, const Offer &offer) {
     return callbacks_.choose(stream, offer);
   };
@@ -111,7 +114,7 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
   auto from_peer = [&](const Message &message) { return message.peer == offer.peer; };
   for (const auto &message : early_)
     if (from_peer(message))
-      session->handle_candidates(message);
+      session->handle_candidates(message, false);
   early_.erase(std::remove_if(early_.begin(), early_.end(), from_peer), early_.end());
   return session;
 }
@@ -138,6 +141,20 @@ void Viewer::remove(const std::string &id) {
   }
 }
 
+// Whoever has been away for longest makes way for somebody new. False when all are here.
+bool Viewer::make_room() {
+  const Stream *absent = nullptr;
+  for (const auto &stream : streams_)
+    if (!stream->session() &&
+        (!absent || stream->absent_since() < absent->absent_since()))
+      absent = stream.get();
+  if (!absent)
+    return false;
+  GST_INFO("stream %s is away and makes way", absent->id().c_str());
+  remove(std::string(absent->id()));
+  return true;
+}
+
 // The stream behind a wire id, if it is wanted; other passwords' ids are nobody's.
 Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
   auto id = secret_.plain_stream_id(wire_id);
@@ -150,7 +167,7 @@ Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
       return stream.get();
   bool everybody = config_.streams.empty() && !config_.room.empty();
   size_t limit = config_.max_streams ? config_.max_streams : kMaxStreams;
-  if (!may_add || !everybody || streams_.size() >= limit)
+  if (!may_add || !everybody || (streams_.size() >= limit && !make_room()))
     return nullptr;
   return add({*id, true, true});
 }
@@ -214,7 +231,7 @@ void Viewer::set_video_bitrate(unsigned kbps) {
 void Viewer::reconnect() {
   for (auto &stream : streams_)
     if (stream->session())
-      stream->restart("asked to reconnect");
+      stream->restart("asked to reconnect", false);
   open_socket();
 }
 
@@ -305,7 +322,11 @@ void Viewer::hurry() {
 // connection we are somebody else.
 bool Viewer::renew_identity() {
   gint64 now = g_get_monotonic_time();
-  if (!signaling_ || !signaling_->is_open() || now - renewed_at_ < kRenewGapUs)
+  // Who is about to connect would be stranded.
+  const bool busy = std::any_of(streams_.begin(), streams_.end(), [](const auto &stream) {
+    return stream->state() == StreamState::kNegotiating && stream->session();
+  });
+  if (busy || !signaling_ || !signaling_->is_open() || now - renewed_at_ < kRenewGapUs)
     return false;
   renewed_at_ = now;
   reopen_.start(0, [this] { open_socket(); });
@@ -413,7 +434,13 @@ void Viewer::handle_members(const Message &message) {
   request_all();
 }
 
+// A server that only relays has nothing to say: whatever comes there is a client's, and
+// so is on a hosted server what has a sender.
 void Viewer::handle_alert(const Message &message) {
+  if (me_.dialect == Dialect::kCustom || !message.peer.empty()) {
+    GST_INFO("ignoring an alert that is not the server's: %s", message.text.c_str());
+    return;
+  }
   Alert alert = message.request == "warn" ? Alert::kNote : classify_alert(message.text);
   std::string text = "the server says: " + message.text;
   if (alert == Alert::kBackOff)
@@ -436,7 +463,7 @@ void Viewer::peer_gone(const Message &message) {
   for (auto at = streams_.begin(); at != streams_.end(); ++at) {
     if (!(*at)->is_from(message))
       continue;
-    (*at)->handle_bye();
+    (*at)->publisher_gone();
     return;
   }
 }

@@ -92,6 +92,7 @@ private:
                                         Session::Callbacks callbacks, GError **error);
   Stream *add(const WantedStream &wanted);
   void remove(const std::string &id);
+  bool make_room();
   Stream *wanted(const std::string &wire_id, bool may_add);
 
   void open_socket();
