@@ -79,6 +79,11 @@ bool Stream::is_served() const {
   return session_ && state_ == StreamState::kPlaying && idle_ms() < limit;
 }
 
+bool Stream::is_away() const {
+  const gint64 absent_us = g_get_monotonic_time() - absent_since_;
+  return !session_ && (was_playing_ || absent_us > kUnansweredMs * 1000);
+}
+
 void Stream::request() {
   ask(kShortestGapMs);
 }

@@ -68,6 +68,8 @@ public:
   StreamState state() const { return state_; }
   bool was_playing() const { return was_playing_; }
   bool muted() const { return muted_; }
+  // Its publisher left, or was asked for in vain.
+  bool is_away() const;
   // Since when nobody serves it, monotonic us.
   gint64 absent_since() const { return absent_since_; }
   // Sessions begun so far.

@@ -145,8 +145,7 @@ void Viewer::remove(const std::string &id) {
 bool Viewer::make_room() {
   const Stream *absent = nullptr;
   for (const auto &stream : streams_)
-    if (!stream->session() &&
-        (!absent || stream->absent_since() < absent->absent_since()))
+    if (stream->is_away() && (!absent || stream->absent_since() < absent->absent_since()))
       absent = stream.get();
   if (!absent)
     return false;
