@@ -33,6 +33,7 @@ enum {
   PROP_ENABLE_AUDIO,
   PROP_VIDEO_BITRATE,
   PROP_MAX_STREAMS,
+  PROP_TIMEOUT,
   PROP_ON_DISCONNECT,
   PROP_ON_LEAVE,
   PROP_TLS_VALIDATION_FLAGS,
@@ -150,6 +151,9 @@ bool store(Settings &settings, guint id, const GValue *value) {
   case PROP_MAX_STREAMS:
     settings.max_streams = g_value_get_uint(value);
     break;
+  case PROP_TIMEOUT:
+    settings.timeout_s = g_value_get_uint(value);
+    break;
   case PROP_ON_DISCONNECT:
     settings.on_disconnect =
         static_cast<GstVdoNinjaOnDisconnect>(g_value_get_enum(value));
@@ -225,6 +229,9 @@ void load(const Settings &settings, guint id, GValue *value) {
     break;
   case PROP_MAX_STREAMS:
     g_value_set_uint(value, settings.max_streams);
+    break;
+  case PROP_TIMEOUT:
+    g_value_set_uint(value, settings.timeout_s);
     break;
   case PROP_ON_DISCONNECT:
     g_value_set_enum(value, settings.on_disconnect);
@@ -370,6 +377,11 @@ void install_connection(GObjectClass *klass) {
   install_number(klass, PROP_MAX_STREAMS, "max-streams", "Maximum of streams",
                  "How many publishers of a room are played at most, 0: no limit",
                  kMaxStreamsLimit, 0, kText);
+  install_number(
+      klass, PROP_TIMEOUT, "timeout", "Timeout",
+      "How many seconds to wait for the first picture or sound before an error "
+      "ends the stream, 0: for ever",
+      G_MAXUINT, 0, kText);
 }
 
 void install_media(GObjectClass *klass) {

@@ -18,7 +18,8 @@ constexpr unsigned kFarewellMs = 50;
 
 Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
                    GstVdoNinjaOnDisconnect policy, ReceiverCallbacks callbacks)
-    : element_(element), policy_(policy), callbacks_(std::move(callbacks)) {
+    : element_(element), policy_(policy), callbacks_(std::move(callbacks)),
+      timeout_s_(plan.timeout_s) {
   Outputs::Callbacks output_callbacks;
   output_callbacks.problem = [this](const GError *error, bool fatal) {
     problem(fatal, error->domain, error->code, error->message);
@@ -73,6 +74,7 @@ void Receiver::close() {
   say_goodbye();
   loop_->stop([this] {
     farewell_.reset();
+    first_.reset();
     viewer_.reset();
   });
   outputs_->clear();
@@ -181,6 +183,25 @@ void Receiver::play() {
     keep_time(clock, base_time);
     outputs_->resume(GST_CLOCK_DIFF(base_time, base_time_));
     viewer_->play();
+    expect_media();
+  });
+}
+
+// From the first PLAYING on.
+void Receiver::expect_media() {
+  if (!timeout_s_ || first_)
+    return;
+  first_ = std::make_unique<Timer>(*loop_);
+  first_->start(std::min(timeout_s_, G_MAXUINT / 1000) * 1000, [this] {
+    if (outputs_->has_delivered())
+      return;
+    const ViewerState state = viewer_->state();
+    const char *why = state == ViewerState::kConnecting ? "the server was not reached"
+                      : state == ViewerState::kWaiting
+                          ? "nobody publishes under this id, or with another password"
+                          : "the publisher was not reached";
+    problem(true, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND,
+            "nothing came within timeout=" + std::to_string(timeout_s_) + " s: " + why);
   });
 }
 

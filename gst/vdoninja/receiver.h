@@ -57,6 +57,7 @@ public:
 private:
   void on_loop(const std::function<void()> &job);
   ViewerCallbacks viewer_callbacks();
+  void expect_media();
   void lost(const Stream &stream);
   void ended(const Stream &stream);
   void problem(bool fatal, GQuark domain, int code, const std::string &text);
@@ -73,7 +74,8 @@ private:
   // Made, used and dropped on the loop, but for clearing the pads once it stopped.
   std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<Viewer> viewer_;
-  std::unique_ptr<Timer> farewell_;
+  std::unique_ptr<Timer> farewell_, first_;
+  const unsigned timeout_s_;
   // Of the sessions, from the first PLAYING on.
   ObjPtr<GstClock> clock_;
   GstClockTime base_time_ = GST_CLOCK_TIME_NONE;

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "settings.h"
 
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netdb.h>
-
 #include <algorithm>
 
 namespace vdn {
@@ -26,25 +22,6 @@ bool is_loopback(const std::string &host) {
   auto address =
       ObjPtr<GInetAddress>::adopt(g_inet_address_new_from_string(host.c_str()));
   return address && g_inet_address_get_is_loopback(address.get());
-}
-
-// All addresses of this machine, loopback included. A server on loopback may bring us
-// together with a publisher on this machine, which libnice would not look for there.
-std::vector<std::string> local_addresses() {
-  std::vector<std::string> addresses;
-  ifaddrs *list = nullptr;
-  if (getifaddrs(&list) != 0)
-    return addresses;
-  for (ifaddrs *at = list; at; at = at->ifa_next) {
-    if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || at->ifa_addr->sa_family != AF_INET)
-      continue;
-    char text[NI_MAXHOST];
-    if (getnameinfo(at->ifa_addr, sizeof(sockaddr_in), text, sizeof text, nullptr, 0,
-                    NI_NUMERICHOST) == 0)
-      addresses.emplace_back(text);
-  }
-  freeifaddrs(list);
-  return addresses;
 }
 
 void refuse(GError **error, const std::string &text) {
@@ -265,8 +242,7 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
   session.hints.video_bitrate = video_bitrate(settings, viewer.streams.size());
   session.hints.stereo = settings.stereo;
   session.allow_plain = settings.allow_plain;
-  if (is_loopback(host))
-    session.local_addresses = local_addresses();
+  session.gather_on_loopback = is_loopback(host);
 
   viewer.excluded = settings.excluded;
   viewer.room_token = settings.room_token;
@@ -278,6 +254,7 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
   viewer.wishes.label = settings.label;
   viewer.wishes.version = "gst-vdoninja/" VERSION;
 
+  plan->timeout_s = settings.timeout_s;
   OutputConfig &outputs = plan->outputs;
   if (!outputs.video_codecs.empty())
     viewer.wishes.video_codec =

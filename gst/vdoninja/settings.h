@@ -57,6 +57,7 @@ struct Settings {
   bool enable_audio = true;
   unsigned video_bitrate = 0;
   unsigned max_streams = 0;
+  unsigned timeout_s = 0; // 0: for ever
   GstVdoNinjaOnDisconnect on_disconnect = GST_VDONINJA_ON_DISCONNECT_RECONNECT;
   GstVdoNinjaOnLeave on_leave = GST_VDONINJA_ON_LEAVE_KEEP;
   GTlsCertificateFlags tls_flags = G_TLS_CERTIFICATE_VALIDATE_ALL;
@@ -80,6 +81,7 @@ bool apply_link(const char *text, Settings *settings, GError **error);
 struct Plan {
   ViewerConfig viewer;
   OutputConfig outputs;
+  unsigned timeout_s = 0;
   std::vector<std::string> warnings; // sentences for the user
 };
 

@@ -3,6 +3,9 @@
 #include "signaling.h"
 
 #include <glib/gstdio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "certificate.h"
@@ -241,6 +244,28 @@ GST_START_TEST(test_signaling_refuses_to_send_while_closed) {
 }
 GST_END_TEST
 
+// Whether some socket of this process gives up on what is not acknowledged.
+static bool has_impatient_socket() {
+  for (int fd = 0; fd < 1024; fd++) {
+    unsigned ms = 0;
+    socklen_t size = sizeof ms;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &size) == 0 && ms > 0 &&
+        ms <= 30000)
+      return true;
+  }
+  return false;
+}
+
+// A NAT or a Wi-Fi that forgot us says nothing: the system notices, within seconds.
+GST_START_TEST(test_signaling_notices_a_path_that_vanished) {
+  fail_if(has_impatient_socket());
+  const Server server;
+  TestClient client(server.url());
+  fail_unless(client.wait_open());
+  fail_unless(has_impatient_socket());
+}
+GST_END_TEST
+
 static Suite *signaling_suite() {
   Suite *suite = suite_create("signaling");
   TCase *tc = tcase_create("signaling");
@@ -258,6 +283,7 @@ static Suite *signaling_suite() {
   tcase_add_test(tc, test_signaling_tells_one_loss_per_connection);
   tcase_add_test(tc, test_signaling_bounds_what_it_takes);
   tcase_add_test(tc, test_signaling_goes_while_connecting);
+  tcase_add_test(tc, test_signaling_notices_a_path_that_vanished);
   tcase_add_test(tc, test_signaling_refuses_to_send_while_closed);
   return suite;
 }

@@ -23,7 +23,8 @@ struct Shown {
         gst_pad_template_new("video_%u", GST_PAD_SRC, GST_PAD_SOMETIMES, GST_CAPS_ANY));
     auto stream = vdn::ObjPtr<GstStream>::adopt(
         gst_stream_new("id", nullptr, GST_STREAM_TYPE_VIDEO, GST_STREAM_FLAG_NONE));
-    GstPad *pad = gst_vdoninja_src_pad_new(templ.get(), "video_0", stream.get(), 1);
+    GstPad *pad = gst_vdoninja_src_pad_new(templ.get(), "video_0");
+    gst_vdoninja_src_pad_restart(GST_VDONINJA_SRC_PAD(pad), stream.get(), 1);
     gst_vdoninja_src_pad_set_source(GST_VDONINJA_SRC_PAD(pad), src.get());
     gst_element_add_pad(bin, pad);
     harness = gst_harness_new_with_element(bin, "sink", "video_0");

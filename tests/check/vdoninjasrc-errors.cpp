@@ -167,6 +167,21 @@ GST_START_TEST(test_errors_no_codec_in_common) {
 }
 GST_END_TEST
 
+// Nobody publishes: whoever pulls must not wait for ever. Who came in time is not ended.
+GST_START_TEST(test_errors_timeout_ends_the_wait) {
+  Loopback loopback(video_only());
+  Player waits(loopback.source("timeout=1") + video_sink());
+  waits.play();
+  waits.expect_error("nothing came within timeout=1 s: nobody publishes under this id");
+  waits.expect("the end", [](const Player::State &state) { return state.eos; });
+  loopback.publish();
+  Player player(loopback.source("timeout=3") + video_sink());
+  player.play();
+  player.expect_buffers("sink", 120);
+  fail_unless(player.state().errors.empty());
+}
+GST_END_TEST
+
 static Suite *errors_suite() {
   Suite *suite = suite_create("vdoninjasrc-errors");
   TCase *tc = tcase_create("errors");
@@ -182,6 +197,7 @@ static Suite *errors_suite() {
   tcase_add_test(tc, test_errors_missing_decoder_of_an_unlinked_pad_only_warns);
   tcase_add_test(tc, test_errors_missing_audio_decoder_names_the_package);
   tcase_add_test(tc, test_errors_video_decoder_that_does_not_exist);
+  tcase_add_test(tc, test_errors_timeout_ends_the_wait);
   tcase_add_test(tc, test_errors_no_codec_in_common);
   return suite;
 }

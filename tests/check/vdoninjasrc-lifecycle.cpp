@@ -140,6 +140,25 @@ GST_START_TEST(test_lifecycle_one_element_plays_again_and_again) {
 }
 GST_END_TEST
 
+// gst_parse_launch() links a pad only once: what it linked serves the next run.
+GST_START_TEST(test_lifecycle_parsed_line_plays_again) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  for (int run = 0; run < 3; run++) {
+    player.play();
+    player.expect_buffers("sink", 5);
+    player.expect_buffers("audio", 5);
+    player.stop();
+  }
+  const auto state = player.state();
+  fail_unless(state.errors.empty() && state.warnings.empty(), "%s",
+              player.describe().c_str());
+  fail_unless_equals_int(state.pads.size(), 2);
+  fail_unless(state.removed.empty());
+}
+GST_END_TEST
+
 static Suite *lifecycle_suite() {
   Suite *suite = suite_create("vdoninjasrc-lifecycle");
   TCase *tc = tcase_create("lifecycle");
@@ -149,6 +168,7 @@ static Suite *lifecycle_suite() {
   tcase_add_test(tc, test_lifecycle_stops_at_fifty_moments_of_connecting);
   tcase_add_test(tc, test_lifecycle_stops_at_fifty_later_moments);
   tcase_add_test(tc, test_lifecycle_twenty_rounds_leave_no_threads_or_files);
+  tcase_add_test(tc, test_lifecycle_parsed_line_plays_again);
   tcase_add_test(tc, test_lifecycle_one_element_plays_again_and_again);
   return suite;
 }

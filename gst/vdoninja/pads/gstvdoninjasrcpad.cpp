@@ -276,13 +276,10 @@ static gboolean query(GstPad *pad, GstObject *parent, GstQuery *query) {
   return TRUE;
 }
 
-GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
-                                 GstStream *stream, guint group_id) {
+GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name) {
   auto *pad = GST_VDONINJA_SRC_PAD(g_object_new(GST_TYPE_VDONINJA_SRC_PAD, "name", name,
                                                 "direction", GST_PAD_SRC, "template",
                                                 templ, nullptr));
-  pad->impl->stream = vdn::ObjPtr<GstStream>::ref(stream);
-  pad->impl->group_id = group_id;
   gst_pad_set_query_function(GST_PAD(pad), query);
   auto internal =
       vdn::ObjPtr<GstProxyPad>::adopt(gst_proxy_pad_get_internal(GST_PROXY_PAD(pad)));
@@ -290,6 +287,19 @@ GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
   gst_pad_set_chain_list_function(GST_PAD(internal.get()), chain_list);
   gst_pad_set_event_function(GST_PAD(internal.get()), event);
   return GST_PAD(pad);
+}
+
+void gst_vdoninja_src_pad_restart(GstVdoNinjaSrcPad *pad, GstStream *stream,
+                                  guint group_id) {
+  Impl *impl = pad->impl;
+  impl->finished = impl->started = impl->stale = false;
+  impl->discont = true;
+  impl->last_time = GST_CLOCK_TIME_NONE;
+  impl->offset = 0;
+  impl->source_segment.reset();
+  impl->group_id = group_id;
+  if (stream)
+    impl->stream = vdn::ObjPtr<GstStream>::ref(stream);
 }
 
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {

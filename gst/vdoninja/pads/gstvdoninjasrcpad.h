@@ -11,9 +11,12 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(GstVdoNinjaSrcPad, gst_vdoninja_src_pad, GST, VDONINJA_SRC_PAD,
                      GstGhostPad)
 
-// Thread: any, for all functions. `stream`: its id is that of the stream-start event.
-GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name,
-                                 GstStream *stream, guint group_id);
+// Thread: any, for all functions. restart() comes next.
+GstPad *gst_vdoninja_src_pad_new(GstPadTemplate *templ, const gchar *name);
+// Before the first data of a run of the element; its pads may be of an earlier one.
+// `stream`: its id is that of the stream-start event; NULL: the one before.
+void gst_vdoninja_src_pad_restart(GstVdoNinjaSrcPad *pad, GstStream *stream,
+                                  guint group_id);
 // Puts `target` behind the pad; NULL: nothing. The next buffer is marked DISCONT.
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target);
 // From the running time of the sources to that of the element, from the next buffer on,

@@ -23,10 +23,42 @@ Outputs::Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disp
                  OutputConfig config, Callbacks callbacks)
     : loop_(loop), element_(element), disposer_(std::move(disposer)),
       config_(std::move(config)), callbacks_(std::move(callbacks)),
-      group_id_(gst_util_group_id_next()), gap_timer_(loop) {}
+      group_id_(gst_util_group_id_next()), gap_timer_(loop) {
+  find_spare_pads();
+}
 
 Outputs::~Outputs() {
   clear();
+}
+
+void Outputs::find_spare_pads() {
+  gst_element_foreach_src_pad(
+      element_,
+      [](GstElement *, GstPad *pad, gpointer data) -> gboolean {
+        auto *self = static_cast<Outputs *>(data);
+        gst_vdoninja_src_pad_restart(GST_VDONINJA_SRC_PAD(pad), nullptr, self->group_id_);
+        self->spare_.push_back(ObjPtr<GstPad>::ref(pad));
+        const std::string name = GST_PAD_NAME(pad);
+        const size_t end = name.find('_') + 1;
+        const auto next =
+            static_cast<unsigned>(g_ascii_strtoull(name.c_str() + end, nullptr, 10) + 1);
+        unsigned &counter = name[0] == 'v' ? self->next_video_ : self->next_audio_;
+        counter = std::max(counter, next);
+        return TRUE;
+      },
+      this);
+}
+
+// One of an earlier run, NULL if there is none.
+ObjPtr<GstPad> Outputs::take_spare(MediaKind kind) {
+  const char first = kind == MediaKind::kVideo ? 'v' : 'a';
+  for (auto at = spare_.begin(); at != spare_.end(); ++at)
+    if (GST_PAD_NAME(at->get())[0] == first) {
+      auto pad = std::move(*at);
+      spare_.erase(at);
+      return pad;
+    }
+  return nullptr;
 }
 
 // What one pad cannot deliver is no reason to end the others.
@@ -61,30 +93,41 @@ Outputs::Output *Outputs::add_output(const std::string &stream_id, const MediaLi
 }
 
 void Outputs::expose(Output &output) {
-  bool video = output.kind == MediaKind::kVideo;
+  const bool is_new = !(output.pad = take_spare(output.kind));
+  if (is_new)
+    output.pad = make_pad(output.kind);
+  auto *pad = output.src_pad();
+  const char *name = GST_PAD_NAME(output.pad.get());
+  // Of the path, as names repeat in other bins.
+  StrPtr path(gst_object_get_path_string(GST_OBJECT(element_)));
+  StrPtr id(
+      g_strdup_printf("vdoninja/%s%s/%s", output.shown_id().c_str(), path.get(), name));
+  auto stream = ObjPtr<GstStream>::adopt(gst_stream_new(
+      id.get(), nullptr,
+      output.kind == MediaKind::kVideo ? GST_STREAM_TYPE_VIDEO : GST_STREAM_TYPE_AUDIO,
+      GST_STREAM_FLAG_NONE));
+  gst_vdoninja_src_pad_restart(pad, stream.get(), group_id_);
+  gst_vdoninja_src_pad_set_latency(pad, config_.latency * GST_MSECOND);
+  watch_links(output);
+  // Known when pad-added is emitted: it tells whom the application links.
+  gst_vdoninja_src_pad_describe(pad, output.shown_id().c_str(), nullptr, nullptr,
+                                nullptr);
+  gst_vdoninja_src_pad_set_time_offset(pad, offset_);
+  if (is_new) {
+    gst_pad_set_active(output.pad.get(), TRUE);
+    gst_element_add_pad(element_, output.pad.get());
+  }
+  if (finished_)
+    finish(output.pad.get());
+}
+
+ObjPtr<GstPad> Outputs::make_pad(MediaKind kind) {
+  const bool video = kind == MediaKind::kVideo;
   auto *templ = gst_element_class_get_pad_template(GST_ELEMENT_GET_CLASS(element_),
                                                    video ? "video_%u" : "audio_%u");
   StrPtr name(video ? g_strdup_printf("video_%u", next_video_++)
                     : g_strdup_printf("audio_%u", next_audio_++));
-  // Of the path, as names repeat in other bins.
-  StrPtr path(gst_object_get_path_string(GST_OBJECT(element_)));
-  StrPtr id(g_strdup_printf("vdoninja/%s%s/%s", output.shown_id().c_str(), path.get(),
-                            name.get()));
-  auto stream = ObjPtr<GstStream>::adopt(gst_stream_new(
-      id.get(), nullptr, video ? GST_STREAM_TYPE_VIDEO : GST_STREAM_TYPE_AUDIO,
-      GST_STREAM_FLAG_NONE));
-  output.pad = ObjPtr<GstPad>::ref(
-      gst_vdoninja_src_pad_new(templ, name.get(), stream.get(), group_id_));
-  gst_vdoninja_src_pad_set_latency(output.src_pad(), config_.latency * GST_MSECOND);
-  watch_links(output);
-  // Known when pad-added is emitted: it tells whom the application links.
-  gst_vdoninja_src_pad_describe(output.src_pad(), output.shown_id().c_str(), nullptr,
-                                nullptr, nullptr);
-  gst_vdoninja_src_pad_set_time_offset(output.src_pad(), offset_);
-  gst_pad_set_active(output.pad.get(), TRUE);
-  gst_element_add_pad(element_, output.pad.get());
-  if (finished_)
-    finish(output);
+  return ObjPtr<GstPad>::ref(gst_vdoninja_src_pad_new(templ, name.get()));
 }
 
 // Thread of the signals: whoever links. The loop stops before the pads and this object
@@ -309,19 +352,22 @@ void Outputs::finish() {
   finished_ = true;
   gap_timer_.stop();
   end_those_that_wait();
-  for (auto &output : outputs_)
-    finish(*output);
+  for (auto &output : outputs_) {
+    output->watch_timer.stop();
+    output->measure_timer.stop();
+    finish(output->pad.get());
+  }
+  for (const auto &pad : spare_)
+    finish(pad.get());
 }
 
-void Outputs::finish(Output &output) {
-  output.watch_timer.stop();
-  output.measure_timer.stop();
+void Outputs::finish(GstPad *pad) {
   gst_element_call_async(
       element_,
-      [](GstElement *, gpointer pad) {
-        gst_vdoninja_src_pad_finish(GST_VDONINJA_SRC_PAD(pad));
+      [](GstElement *, gpointer data) {
+        gst_vdoninja_src_pad_finish(GST_VDONINJA_SRC_PAD(data));
       },
-      gst_object_ref(output.pad.get()), gst_object_unref);
+      gst_object_ref(pad), gst_object_unref);
 }
 
 void Outputs::forget(Output &output) {
@@ -353,11 +399,21 @@ void Outputs::remove(const std::string &stream_id) {
 void Outputs::clear() {
   for (auto &output : outputs_) {
     forget(*output);
-    gst_pad_set_active(output->pad.get(), FALSE);
-    gst_element_remove_pad(element_, output->pad.get());
+    spare_.push_back(output->pad);
   }
   outputs_.clear();
-  next_video_ = next_audio_ = 0;
+  for (const auto &pad : std::exchange(spare_, {})) {
+    if (gst_pad_is_linked(pad.get()))
+      continue;
+    gst_pad_set_active(pad.get(), FALSE);
+    gst_element_remove_pad(element_, pad.get());
+  }
+}
+
+bool Outputs::has_delivered() const {
+  return std::any_of(outputs_.begin(), outputs_.end(), [](const auto &output) {
+    return gst_vdoninja_src_pad_get_buffers(output->src_pad()) > 0;
+  });
 }
 
 } // namespace vdn

@@ -88,8 +88,12 @@ public:
   // Sends EOS on every pad, also those to come, each from a thread of its own; data
   // stops. While there is no pad, one of each kind appears and ends.
   void finish();
-  // Removes all pads. Thread: any, once the loop has stopped.
+  // Removes the pads but for those that are linked, which serve the next run: what
+  // gst_parse_launch() made links a pad only once. Thread: any, once the loop has
+  // stopped.
   void clear();
+  // Whether anything went downstream.
+  bool has_delivered() const;
 
 private:
   struct Output;
@@ -119,10 +123,13 @@ private:
   void report_no_codec(const MediaLine &line, Output &output);
   void report_refused(Output &output, GstFlowReturn flow, const CapsPtr &given,
                       const CapsPtr &taken);
+  void find_spare_pads();
+  ObjPtr<GstPad> take_spare(MediaKind kind);
+  ObjPtr<GstPad> make_pad(MediaKind kind);
   void fill_gaps();
   void forget(Output &output);
   void end_those_that_wait();
-  void finish(Output &output);
+  void finish(GstPad *pad);
 
   Loop &loop_;
   GstElement *element_;
@@ -130,6 +137,7 @@ private:
   OutputConfig config_;
   Callbacks callbacks_;
   std::vector<std::unique_ptr<Output>> outputs_;
+  std::vector<ObjPtr<GstPad>> spare_; // of earlier runs, linked
   const std::shared_ptr<std::atomic<bool>> flowing_ =
       std::make_shared<std::atomic<bool>>(false);
   gint64 offset_ = 0; // ns

@@ -2,6 +2,10 @@
 // How a session finds its way: servers, addresses, candidates.
 #include "session.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+
 #include <algorithm>
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
@@ -13,6 +17,28 @@ namespace {
 
 constexpr unsigned kFirstBundleMs = 70;
 constexpr unsigned kBundleMs = 250;
+
+// All addresses of this machine at this moment, loopback included; link-local ones of
+// IPv6 are of no use without their interface.
+std::vector<std::string> local_addresses() {
+  std::vector<std::string> addresses;
+  ifaddrs *list = nullptr;
+  if (getifaddrs(&list) != 0)
+    return addresses;
+  for (ifaddrs *at = list; at; at = at->ifa_next) {
+    const int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
+    if (!(at->ifa_flags & IFF_UP) || (family != AF_INET && family != AF_INET6))
+      continue;
+    char text[NI_MAXHOST];
+    const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (getnameinfo(at->ifa_addr, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) ==
+            0 &&
+        !strchr(text, '%'))
+      addresses.emplace_back(text);
+  }
+  freeifaddrs(list);
+  return addresses;
+}
 
 } // namespace
 
@@ -29,10 +55,12 @@ void Session::setup_ice() {
   }
   ObjPtr<GObject> ice;
   g_object_get(webrtc_.get(), "ice-agent", ice.out(), nullptr);
-  for (const auto &address : config_.local_addresses) {
-    gboolean added = FALSE;
-    g_signal_emit_by_name(ice.get(), "add-local-ip-address", address.c_str(), &added);
-  }
+  // Of now, as the network may have come after us and changes.
+  if (config_.gather_on_loopback)
+    for (const auto &address : local_addresses()) {
+      gboolean added = FALSE;
+      g_signal_emit_by_name(ice.get(), "add-local-ip-address", address.c_str(), &added);
+    }
   // libnice looks for a UPnP router unless told not to: multicast on networks that are
   // not ours, and a leak in gssdp.
   if (g_object_class_find_property(G_OBJECT_GET_CLASS(ice.get()), "agent")) {
