@@ -27,6 +27,9 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
   output_callbacks.decoder_setup = [this](GstElement *decoder) {
     callbacks_.decoder_setup(decoder);
   };
+  output_callbacks.video_wanted = [this](const std::string &stream_id, bool wanted) {
+    viewer_->set_video_wanted(stream_id, wanted);
+  };
   output_callbacks.renegotiate = [this](const std::string &stream_id) {
     loop_->post([this, stream_id] { viewer_->renegotiate(stream_id); });
   };
@@ -162,6 +165,8 @@ void Receiver::peer_news(const Stream &stream, const Message &message) {
   flag("audio-muted", news.audio_muted);
   flag("video-muted", news.video_muted);
   flag("screen-share", news.screen_share);
+  if (news.rotation)
+    outputs_->set_rotation(stream.id(), *news.rotation);
   if (news.video_muted && !*news.video_muted)
     outputs_->request_keyframes(stream.id());
 }

@@ -75,7 +75,12 @@ bool read_ids(const Settings &settings, Plan *plan, GError **error) {
           plan->viewer.room + "\"");
   }
   if (plan->viewer.streams.empty() && plan->viewer.room.empty()) {
-    refuse(error, "nothing to play: set stream-id, as in vdoninjasrc stream-id=abc");
+    refuse(error,
+           settings.published.empty()
+               ? "nothing to play: set stream-id, as in vdoninjasrc stream-id=abc"
+               : "nothing to play: the link publishes \"" + settings.published +
+                     "\"; to view that stream set stream-id=" + settings.published +
+                     ", or room=" + settings.published + " if it is a room");
     return false;
   }
   return true;
@@ -95,6 +100,44 @@ bool read_codecs(const Settings &settings, Plan *plan, GError **error) {
       return false;
     }
     plan->outputs.video_codecs.push_back(upper);
+  }
+  return true;
+}
+
+// "turn(s)://user:password@host:port" or "stun://host:port".
+bool is_ice_server(const std::string &text, bool turn) {
+  GUri *uri = g_uri_parse(
+      text.c_str(),
+      static_cast<GUriFlags>(G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED), nullptr);
+  if (!uri)
+    return false;
+  const char *scheme = g_uri_get_scheme(uri), *host = g_uri_get_host(uri);
+  bool usable = host && *host;
+  if (turn)
+    usable = usable && (g_str_equal(scheme, "turn") || g_str_equal(scheme, "turns")) &&
+             g_uri_get_user(uri) && g_uri_get_password(uri);
+  else
+    usable = usable && g_str_equal(scheme, "stun");
+  g_uri_unref(uri);
+  return usable;
+}
+
+bool check_ice_servers(const Settings &settings, GError **error) {
+  for (const auto &server : settings.turn_servers)
+    if (!is_ice_server(server, true)) {
+      // Not the value: it may hold a password.
+      refuse(error, "turn-servers: an entry is not turn(s)://user:password@host:port; in "
+                    "gst-launch-1.0 write turn-servers='<\"turn://user:password@host:3478"
+                    "\">'");
+      return false;
+    }
+  if (!settings.stun_server.empty() && !is_ice_server(settings.stun_server, false)) {
+    refuse(error, "stun-server \"" + settings.stun_server + "\" is not stun://host:port");
+    return false;
+  }
+  if (settings.relay_only && settings.turn_servers.empty()) {
+    refuse(error, "ice-transport-policy=relay connects by relays only: set turn-servers");
+    return false;
   }
   return true;
 }
@@ -137,13 +180,6 @@ std::vector<std::string> unsupported(const Link &link) {
   return names;
 }
 
-// What one stream may send, when there is a limit for all of them together.
-unsigned video_bitrate(const Settings &settings, size_t streams) {
-  if (settings.video_bitrate || !settings.total_bitrate)
-    return settings.video_bitrate;
-  return std::max<unsigned>(*settings.total_bitrate / std::max<size_t>(streams, 1), 1);
-}
-
 } // namespace
 
 bool apply_link(const char *text, Settings *settings, GError **error) {
@@ -169,13 +205,15 @@ bool apply_link(const char *text, Settings *settings, GError **error) {
                                                       : GST_VDONINJA_SIGNALING_CUSTOM;
   if (!link->label.empty())
     to.label = link->label;
-  to.enable_video = link->video;
+  // A bitrate of 0 asks for no video.
+  const auto &bitrates = link->video_bitrates;
+  to.enable_video = link->video && (bitrates.empty() || bitrates.front() > 0);
   to.enable_audio = link->audio;
   to.relay_only = link->relay_only;
   if (!link->video_codecs.empty())
     to.video_codecs = link->video_codecs;
-  if (!link->video_bitrates.empty())
-    to.video_bitrate = link->video_bitrates.front();
+  if (!bitrates.empty() && bitrates.front() > 0)
+    to.video_bitrate = bitrates.front();
   to.latency = std::min(link->latency.value_or(to.latency), kMaxLatency);
   to.max_streams = std::min(link->max_streams.value_or(to.max_streams), kMaxStreamsLimit);
   if (!link->default_stun || !link->stun_servers.empty()) {
@@ -190,6 +228,7 @@ bool apply_link(const char *text, Settings *settings, GError **error) {
     to.turn_servers.clear();
   }
   apply_wishes(*link, &to);
+  to.published = link->published;
   to.location = link_to_uri(*link);
   to.location_unsupported = unsupported(*link);
   return true;
@@ -215,7 +254,8 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
   for (const auto &name : settings.location_unsupported)
     plan->warnings.push_back("the link's parameter \"" + name +
                              "\" has no meaning here and is ignored");
-  if (!read_ids(settings, plan, error) || !read_codecs(settings, plan, error))
+  if (!read_ids(settings, plan, error) || !read_codecs(settings, plan, error) ||
+      !check_ice_servers(settings, error))
     return false;
 
   ViewerConfig &viewer = plan->viewer;
@@ -239,7 +279,9 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
   session.turn_servers = settings.turn_servers;
   session.relay_only = settings.relay_only;
   session.latency = settings.latency;
-  session.hints.video_bitrate = video_bitrate(settings, viewer.streams.size());
+  session.hints.video_bitrate = settings.video_bitrate;
+  if (!settings.video_bitrate)
+    viewer.total_bitrate = settings.total_bitrate.value_or(0);
   session.hints.stereo = settings.stereo;
   session.allow_plain = settings.allow_plain;
   session.gather_on_loopback = is_loopback(host);

@@ -182,6 +182,45 @@ GST_START_TEST(test_errors_timeout_ends_the_wait) {
 }
 GST_END_TEST
 
+// What cannot work is told at once, with what it should be, and never a password.
+GST_START_TEST(test_errors_servers_that_are_none) {
+  const struct {
+    const char *property, *part;
+  } cases[] = {
+      {"turn-servers=<\\\"turn.example.org\\\">", "turn(s)://user:password@host:port"},
+      {"turn-servers=<\\\"turn://host:3478\\\">", "turn(s)://user:password@host:port"},
+      {"turn-servers=<\\\"stun://u:secret@host\\\">",
+       "turn(s)://user:password@host:port"},
+      {"stun-server=stun.example.org", "\"stun.example.org\" is not stun://host:port"},
+      {"ice-transport-policy=relay", "set turn-servers"},
+      {"location=https://vdo.ninja/?push=abc", "stream-id=abc"},
+      {"location=https://vdo.ninja/?director=abc", "room=abc"},
+  };
+  for (const auto &c : cases) {
+    const bool link = g_str_has_prefix(c.property, "location");
+    Player player(std::string("vdoninjasrc name=src server=ws://127.0.0.1:1 ") +
+                      (link ? "" : "stream-id=abc ") + c.property,
+                  {});
+    player.play(true);
+    player.expect_error(c.part);
+    fail_if(strstr(player.describe().c_str(), "secret"));
+  }
+}
+GST_END_TEST
+
+// A picture is waited for, and there is but sound: the publisher is not to blame.
+GST_START_TEST(test_errors_nothing_linked_is_told) {
+  PublisherConfig config = small_picture();
+  config.with_video = false;
+  Loopback loopback(config);
+  loopback.publish();
+  Player player(loopback.source() + " ! video/x-raw ! fakesink", {});
+  player.play();
+  player.expect_warning("nothing is linked to what the publisher sends: audio_0 (OPUS of "
+                        "cam)");
+}
+GST_END_TEST
+
 static Suite *errors_suite() {
   Suite *suite = suite_create("vdoninjasrc-errors");
   TCase *tc = tcase_create("errors");
@@ -198,6 +237,8 @@ static Suite *errors_suite() {
   tcase_add_test(tc, test_errors_missing_audio_decoder_names_the_package);
   tcase_add_test(tc, test_errors_video_decoder_that_does_not_exist);
   tcase_add_test(tc, test_errors_timeout_ends_the_wait);
+  tcase_add_test(tc, test_errors_servers_that_are_none);
+  tcase_add_test(tc, test_errors_nothing_linked_is_told);
   tcase_add_test(tc, test_errors_no_codec_in_common);
   return suite;
 }

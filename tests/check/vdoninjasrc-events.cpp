@@ -15,7 +15,9 @@ constexpr GstClockTimeDiff kMostEarly = 100 * GST_MSECOND;
 class Witness {
 public:
   struct Seen {
-    std::string stream_id, stream_of_event, title, codec;
+    std::string stream_id, stream_of_event, title, codec, orientation;
+    ObjPtr<GstStream> stream;
+    bool stream_has_caps = false, stream_has_tags = false;
     guint group = 0, bitrate = 0, streams = 0;
     bool listed = false; // our stream is in the collection
     // How far buffers lie behind the pipeline's clock.
@@ -64,13 +66,17 @@ private:
   }
 
   static void see_event(Seen &seen, GstEvent *event) {
-    if (GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START) {
+    if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
+      const auto caps = CapsPtr(gst_stream_get_caps(seen.stream.get()));
+      seen.stream_has_caps = caps != nullptr;
+    } else if (GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START) {
       const gchar *id = nullptr;
       gst_event_parse_stream_start(event, &id);
       gst_event_parse_group_id(event, &seen.group);
       ObjPtr<GstStream> stream;
       gst_event_parse_stream(event, stream.out());
       seen.stream_id = id;
+      seen.stream = stream;
       seen.stream_of_event = stream ? gst_stream_get_stream_id(stream.get()) : "";
     } else if (GST_EVENT_TYPE(event) == GST_EVENT_STREAM_COLLECTION) {
       ObjPtr<GstStreamCollection> all;
@@ -90,6 +96,9 @@ private:
       };
       seen.title = text(GST_TAG_TITLE);
       seen.codec = text(GST_TAG_VIDEO_CODEC) + text(GST_TAG_AUDIO_CODEC);
+      seen.stream_has_tags =
+          MiniPtr<GstTagList>(gst_stream_get_tags(seen.stream.get())) != nullptr;
+      seen.orientation = text(GST_TAG_IMAGE_ORIENTATION);
       gst_tag_list_get_uint(tags, GST_TAG_BITRATE, &seen.bitrate);
     }
   }
@@ -132,6 +141,23 @@ GST_START_TEST(test_events_stream_ids_are_unique_and_listed) {
 }
 GST_END_TEST
 
+// A phone that is turned says so.
+GST_START_TEST(test_events_rotation_is_a_tag) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Witness video(player, "sink");
+  player.play();
+  player.expect_buffers("sink", 5);
+  for (const char *degrees : {"90", "270", "0"}) {
+    loopback.publisher->send(std::string("{\"rotate_video\":") + degrees + "}");
+    video.expect("the orientation", [&](const Witness::Seen &seen) {
+      return seen.orientation == std::string("rotate-") + degrees;
+    });
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(test_events_tags_tell_title_codec_and_bitrate) {
   PublisherConfig config = small_picture(Codec::kVp8);
   config.label = "Front door";
@@ -154,6 +180,7 @@ GST_START_TEST(test_events_tags_tell_title_codec_and_bitrate) {
         return s.title == "Front door" && !s.codec.empty() && s.bitrate > 0;
       };
       const auto picture = video.expect("tags of the picture", complete);
+      fail_unless(picture.stream_has_caps && picture.stream_has_tags);
       const auto sound = audio.expect("tags of the sound", complete);
       const std::string name = g_str_equal(codec, "H264") ? "H.264" : "VP8";
       fail_unless(picture.codec.find(name) == 0, "%s: %s", format, picture.codec.c_str());
@@ -282,6 +309,7 @@ static Suite *events_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_events_stream_ids_are_unique_and_listed);
   tcase_add_test(tc, test_events_tags_tell_title_codec_and_bitrate);
+  tcase_add_test(tc, test_events_rotation_is_a_tag);
   tcase_add_test(tc, test_events_times_are_right_from_the_first_buffer_and_across_a_gap);
   tcase_add_test(tc, test_events_sink_that_has_enough_gets_eos_and_makes_room);
   tcase_add_test(tc, test_events_failing_sink_leaves_the_other_pad_alone);

@@ -232,6 +232,42 @@ GST_START_TEST(test_wire_bitrate_set_while_playing_reaches_the_publisher) {
 }
 GST_END_TEST
 
+// Nobody takes the picture: it is not to cost the line anything.
+GST_START_TEST(test_wire_video_that_nobody_takes_is_not_sent) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.source("video-bitrate=700") + audio_sink(), {"audio"});
+  player.play();
+  player.expect_buffers("audio", 5);
+  loopback.await("a pause", [](const auto &state) {
+    return count(state.received, "{\"bitrate\":0}") == 1;
+  });
+  GstElement *sink = gst_element_factory_make("fakesink", nullptr);
+  gst_bin_add(GST_BIN(player.pipeline()), sink);
+  gst_element_sync_state_with_parent(sink);
+  fail_unless(gst_element_link_pads(player.source(), "video_0", sink, "sink"));
+  loopback.await("all of it", [](const auto &state) {
+    return count(state.received, "\"bitrate\":700") == 1;
+  });
+}
+GST_END_TEST
+
+// The end of a limit.
+GST_START_TEST(test_wire_no_limit_of_bitrate_any_longer) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play("video-bitrate=700"), {"sink", "audio"});
+  player.play();
+  await_frames(player);
+  fail_unless(loopback.answer().find("b=AS:700") != std::string::npos);
+  g_object_set(player.source(), "video-bitrate", 0u, nullptr);
+  loopback.await("another session",
+                 [](const auto &state) { return state.sessions == 2; });
+  await_frames(player);
+  fail_unless(player.state().warnings.empty());
+}
+GST_END_TEST
+
 static Suite *wire_suite() {
   Suite *suite = suite_create("vdoninjasrc-wire");
   TCase *tc = tcase_create("wire");
@@ -243,6 +279,8 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_data_channel_outlives_its_elements);
   tcase_add_test(tc, test_wire_data_channel_ignores_errors_of_its_elements);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
+  tcase_add_test(tc, test_wire_video_that_nobody_takes_is_not_sent);
+  tcase_add_test(tc, test_wire_no_limit_of_bitrate_any_longer);
   tcase_add_test(tc, test_wire_bitrate_set_while_playing_reaches_the_publisher);
   return suite;
 }

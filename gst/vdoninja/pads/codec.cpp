@@ -82,7 +82,7 @@ const std::vector<Codec> &known_codecs() {
        "video/x-h265, stream-format=(string)byte-stream, alignment=(string)au",
        "rtph265depay", "h265parse", "gstreamer1.0-libav"},
       {"AV1", "AV1", kVideo, "video/x-av1", "rtpav1depay", "av1parse",
-       "gstreamer1.0-plugins-bad"},
+       "gstreamer1.0-plugins-bad", "gst-plugins-rs, which Debian does not have"},
       {"OPUS", "Opus", MediaKind::kAudio, "audio/x-opus, channel-mapping-family=(int)0",
        "rtpopusdepay", nullptr, "gstreamer1.0-plugins-base"},
   };
@@ -116,8 +116,8 @@ bool can_deliver(const Codec &codec, Form form, std::string *missing) {
   if (form == Form::kRtp)
     return true;
   if (!find_factory(codec.depayloader)) {
-    *missing = std::string("element ") + codec.depayloader +
-               " is missing; install gstreamer1.0-plugins-good";
+    *missing = std::string("element ") + codec.depayloader + " is missing; install " +
+               codec.depayloader_package;
     return false;
   }
   if (codec.parser && !find_factory(codec.parser)) {

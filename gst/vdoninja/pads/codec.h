@@ -22,6 +22,7 @@ struct Codec {
   const char *depayloader;
   const char *parser;          // NULL: none needed
   const char *decoder_package; // of Debian
+  const char *depayloader_package = "gstreamer1.0-plugins-good";
 };
 
 // In our order of preference, which is that of browsers' hardware support.

@@ -35,8 +35,10 @@ const char *name_of(Form form) {
 void Outputs::refresh(Output &output) {
   if (!output.source.pad)
     return;
-  if (gst_pad_is_linked(output.pad.get()) && !output.branch.bin && !output.given_up)
+  if (gst_pad_is_linked(output.pad.get()) && !output.branch.bin && !output.given_up) {
+    watch_wishes();
     connect_source(output);
+  }
   if (!output.branch.bin)
     output.discard();
 }
@@ -86,7 +88,10 @@ void Outputs::connect_source(Output &output) {
   }
   if (!output.branch.bin) {
     output.given_up = true;
-    if (error)
+    const bool asked_for = !request.decoder.empty(); // by the user, who is to know
+    if (error && asked_for)
+      callbacks_.problem(error.get(), true);
+    else if (error)
       report(error->domain, error->code, error->message, true);
     return;
   }

@@ -35,6 +35,7 @@ struct Impl {
   std::atomic<bool> news{false}; // collection or tags changed since the last buffer
   vdn::ObjPtr<GstStreamCollection> collection GUARDED_BY(mutex);
   guint bitrate GUARDED_BY(mutex) = 0;
+  gint rotation GUARDED_BY(mutex) = -1; // degrees, -1: nothing was said of it
   vdn::MiniPtr<GstTagList> source_tags GUARDED_BY(mutex);
   std::string stream_id GUARDED_BY(mutex), label GUARDED_BY(mutex), mid GUARDED_BY(mutex),
       codec GUARDED_BY(mutex);
@@ -88,6 +89,8 @@ static GstTagList *make_tags(Impl *impl) REQUIRES(impl->mutex) {
                      video ? GST_TAG_VIDEO_CODEC : GST_TAG_AUDIO_CODEC, codec->name,
                      nullptr);
   }
+  if (impl->rotation >= 0)
+    add(GST_TAG_IMAGE_ORIENTATION, "rotate-" + std::to_string(impl->rotation));
   if (impl->bitrate)
     gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, GST_TAG_BITRATE, impl->bitrate,
                      nullptr);
@@ -129,6 +132,7 @@ static void push_news(GstPad *pad, Impl *impl) {
   }
   if (collection)
     gst_pad_push_event(pad, gst_event_new_stream_collection(collection.get()));
+  gst_stream_set_tags(impl->stream.get(), tags);
   gst_pad_push_event(pad, gst_event_new_tag(tags));
 }
 
@@ -214,6 +218,12 @@ static gboolean event(GstPad *internal, GstObject *parent, GstEvent *event) {
     if (!event)
       return TRUE;
     break;
+  case GST_EVENT_CAPS: {
+    GstCaps *caps = nullptr;
+    gst_event_parse_caps(event, &caps);
+    gst_stream_set_caps(impl->stream.get(), caps);
+    break;
+  }
   case GST_EVENT_SEGMENT: {
     const GstSegment *segment = nullptr;
     gst_event_parse_segment(event, &segment);
@@ -338,6 +348,16 @@ void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate) {
   {
     Lock lock(pad->impl->mutex);
     pad->impl->bitrate = bitrate;
+  }
+  pad->impl->news = true;
+}
+
+void gst_vdoninja_src_pad_set_rotation(GstVdoNinjaSrcPad *pad, gint degrees) {
+  {
+    Lock lock(pad->impl->mutex);
+    if (degrees % 90 != 0 || pad->impl->rotation == degrees)
+      return; // the tag knows no other
+    pad->impl->rotation = degrees;
   }
   pad->impl->news = true;
 }

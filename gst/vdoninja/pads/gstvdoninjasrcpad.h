@@ -29,6 +29,9 @@ void gst_vdoninja_src_pad_set_collection(GstVdoNinjaSrcPad *pad,
 GstStream *gst_vdoninja_src_pad_get_stream(GstVdoNinjaSrcPad *pad);
 // Of what is received, in bits a second; downstream learns it as a tag.
 void gst_vdoninja_src_pad_set_bitrate(GstVdoNinjaSrcPad *pad, guint bitrate);
+// By so many degrees clockwise the picture is to be turned; downstream learns it as a
+// tag.
+void gst_vdoninja_src_pad_set_rotation(GstVdoNinjaSrcPad *pad, gint degrees);
 // What is answered to a LATENCY query while what is behind the pad has no answer.
 void gst_vdoninja_src_pad_set_latency(GstVdoNinjaSrcPad *pad, GstClockTime latency);
 // Buffers that went downstream since the pad exists.

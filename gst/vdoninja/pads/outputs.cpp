@@ -15,7 +15,10 @@ namespace vdn {
 
 namespace {
 
-constexpr unsigned kGapMs = 500;
+constexpr unsigned kLookMs = 500;
+// Ticks: what is linked late is linked by then.
+constexpr unsigned kUnwatched = 4;
+constexpr unsigned kUnlinked = 10;
 
 } // namespace
 
@@ -23,7 +26,7 @@ Outputs::Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disp
                  OutputConfig config, Callbacks callbacks)
     : loop_(loop), element_(element), disposer_(std::move(disposer)),
       config_(std::move(config)), callbacks_(std::move(callbacks)),
-      group_id_(gst_util_group_id_next()), gap_timer_(loop) {
+      group_id_(gst_util_group_id_next()), look_timer_(loop) {
   find_spare_pads();
 }
 
@@ -234,8 +237,10 @@ void Outputs::attach(RtpSource source) {
 
 void Outputs::detach(const void *owner) {
   for (auto &output : outputs_)
-    if (output->source.owner == owner)
+    if (output->source.owner == owner) {
+      unwatched_.erase(output->stream_id); // of the next session nothing was asked
       disconnect_source(*output);
+    }
 }
 
 void Outputs::set_label(const std::string &stream_id, const std::string &label) {
@@ -243,6 +248,13 @@ void Outputs::set_label(const std::string &stream_id, const std::string &label) 
     if (output->stream_id == stream_id)
       gst_vdoninja_src_pad_describe(output->src_pad(), nullptr, label.c_str(), nullptr,
                                     nullptr);
+}
+
+void Outputs::set_rotation(const std::string &stream_id, int degrees) {
+  for (auto &output : outputs_)
+    if (output->stream_id == stream_id && output->kind == MediaKind::kVideo &&
+        !output->screen)
+      gst_vdoninja_src_pad_set_rotation(output->src_pad(), degrees);
 }
 
 void Outputs::set_reconnecting(const std::string &stream_id, bool active) {
@@ -281,8 +293,49 @@ void Outputs::resume(gint64 offset) {
   }
   if (!flowing_->exchange(true))
     request_keyframes({});
-  if (!gap_timer_.active())
-    fill_gaps();
+  if (!look_timer_.active())
+    look_around();
+}
+
+void Outputs::look_around() {
+  fill_gaps();
+  watch_wishes();
+  tell_of_unlinked();
+  look_timer_.start(kLookMs, [this] { look_around(); });
+}
+
+// A picture that nobody takes costs the whole bitrate all the same.
+void Outputs::watch_wishes() {
+  std::map<std::string, bool> linked; // of streams that have video
+  for (const auto &output : outputs_)
+    if (output->kind == MediaKind::kVideo && output->source.pad)
+      linked[output->stream_id] |= gst_pad_is_linked(output->pad.get()) != FALSE;
+  for (const auto &[id, is_linked] : linked) {
+    unsigned &ticks = unwatched_[id];
+    if (is_linked && ticks >= kUnwatched)
+      callbacks_.video_wanted(id, true);
+    ticks = is_linked ? 0 : ticks + 1;
+    if (ticks == kUnwatched)
+      callbacks_.video_wanted(id, false);
+  }
+}
+
+// As when somebody waits for a picture, and the publisher has but sound.
+void Outputs::tell_of_unlinked() {
+  std::string have;
+  for (const auto &output : outputs_) {
+    if (gst_pad_is_linked(output->pad.get())) {
+      unlinked_ = 0;
+      return;
+    }
+    if (output->source.pad)
+      have += std::string(have.empty() ? "" : ", ") + GST_PAD_NAME(output->pad.get()) +
+              " (" + output->source.encoding + " of " + output->shown_id() + ")";
+  }
+  if (have.empty() || ++unlinked_ != kUnlinked)
+    return;
+  report(GST_CORE_ERROR, GST_CORE_ERROR_PAD,
+         "nothing is linked to what the publisher sends: " + have, false);
 }
 
 // Whoever waits for all pads, as muxers and mixers do, must not wait for one whose
@@ -311,7 +364,6 @@ void Outputs::fill_gaps() {
         new Gap{output->pad, now - late},
         [](gpointer data) { delete static_cast<Gap *>(data); });
   }
-  gap_timer_.start(kGapMs, [this] { fill_gaps(); });
 }
 
 void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
@@ -350,7 +402,7 @@ void Outputs::end_those_that_wait() {
 
 void Outputs::finish() {
   finished_ = true;
-  gap_timer_.stop();
+  look_timer_.stop();
   end_those_that_wait();
   for (auto &output : outputs_) {
     output->watch_timer.stop();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ public:
   struct Callbacks {
     std::function<void(const GError *error, bool fatal)> problem;
     std::function<void(GstElement *decoder)> decoder_setup;
+    // Whether one of the stream's video pads is linked; told when it changes.
+    std::function<void(const std::string &stream_id, bool wanted)> video_wanted;
     // What is linked now takes another codec than this stream's answer asked for.
     std::function<void(const std::string &stream_id)> renegotiate;
   };
@@ -69,6 +72,8 @@ public:
   // Removes the pads of a stream for good, after EOS.
   void remove(const std::string &stream_id);
   void set_label(const std::string &stream_id, const std::string &label);
+  // Of the camera, in degrees, clockwise.
+  void set_rotation(const std::string &stream_id, int degrees);
   // Tells the sinks behind a stream's pads, by an out-of-band event, that it is away or
   // back.
   void set_reconnecting(const std::string &stream_id, bool active);
@@ -126,7 +131,10 @@ private:
   void find_spare_pads();
   ObjPtr<GstPad> take_spare(MediaKind kind);
   ObjPtr<GstPad> make_pad(MediaKind kind);
+  void look_around();
   void fill_gaps();
+  void watch_wishes();
+  void tell_of_unlinked();
   void forget(Output &output);
   void end_those_that_wait();
   void finish(GstPad *pad);
@@ -146,7 +154,9 @@ private:
   unsigned next_id_ = 1;
   unsigned next_video_ = 0;
   unsigned next_audio_ = 0;
-  Timer gap_timer_;
+  std::map<std::string, unsigned> unwatched_; // ticks without a linked video pad
+  unsigned unlinked_ = 0;                     // ticks without any linked pad
+  Timer look_timer_;
 };
 
 } // namespace vdn

@@ -152,8 +152,8 @@ bool set_video_bitrates(Link &link, const std::string &value) {
   for (const std::string &entry : split(value, ',')) {
     std::optional<unsigned> kbps;
     if (entry[0] == '-')
-      kbps = 0;
-    else if (!read_decimal(entry, 1000000, &kbps))
+      continue; // no wish
+    if (!read_decimal(entry, 1000000, &kbps))
       return false;
     link.video_bitrates.push_back(*kbps);
   }
@@ -252,6 +252,7 @@ using S = const std::string &;
 constexpr Rule kRules[] = {
     {"streamid,view,v,pull", add_streams},
     {"include", add_streams},
+    {"push,permaid,director,dir", [](Link &l, S v) { return l.published = v, true; }},
     {"exclude,ex", [](Link &l, S v) { return l.exclude = split(v, ','), true; }},
     {"room,roomid,r", set_room},
     {"password,pass,pw,p", set_password},

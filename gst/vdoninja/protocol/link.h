@@ -31,6 +31,7 @@ struct Link {
   std::optional<unsigned> port;
   std::vector<LinkStream> streams;
   std::vector<std::string> exclude; // stream ids
+  std::string published;            // what the link publishes: a stream id, or a room
   std::string room;                 // sanitised
   std::string token;                // goes into the room's hash
   std::string password;             // decoded; empty: the default one

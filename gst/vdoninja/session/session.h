@@ -32,8 +32,8 @@ struct SessionConfig {
   bool relay_only = false;
   unsigned latency = 200; // ms
   GstClockTime base_time = 0;
-  // The server is on this machine, and so may be the publisher: libnice would not look for
-  // it on loopback.
+  // The server is on this machine, and so may be the publisher: libnice would not look
+  // for it on loopback.
   bool gather_on_loopback = false;
   AnswerHints hints;
   // Whether offers in clear are answered; unset: unless the user set a password.

@@ -18,7 +18,6 @@ constexpr unsigned kListingTimeoutMs = 10000;
 constexpr unsigned kSpontaneousOffersMs = 1500;
 constexpr size_t kMaxEarlyMessages = 100;
 constexpr size_t kMaxHeldOffers = 16;
-constexpr size_t kMaxStreams = 256;
 // A socket that lived this long starts again at the shortest back-off.
 constexpr gint64 kSettledUs = 60 * G_USEC_PER_SEC;
 // A new identity at most this often.
@@ -74,6 +73,8 @@ Stream::Host Viewer::make_host() {
   host.detach = [this](Stream &stream, bool lost) { callbacks_.detach(stream, lost); };
   host.state_changed = [this](Stream &stream, StreamState before) {
     callbacks_.stream_state(stream, before);
+    if (stream.state() == StreamState::kPlaying || before == StreamState::kPlaying)
+      share_bitrate();
     if (stream.state() == StreamState::kLost)
       hurry();
     update_state();
@@ -103,6 +104,8 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
   wishes.screen_video = wishes.video && stream.wanted().screen;
   wishes.screen_audio = wishes.audio && stream.wanted().screen;
   config.init = encode_init(wishes);
+  if (config_.total_bitrate)
+    config.hints.video_bitrate = bitrate_of_each();
   callbacks.send = [this](const std::string &text) {
     return signaling_ && signaling_->send(text);
   };
@@ -117,127 +120,6 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
       session->handle_candidates(message, false);
   early_.erase(std::remove_if(early_.begin(), early_.end(), from_peer), early_.end());
   return session;
-}
-
-// --------------------------------------------------------------------------------
-// streams
-
-Stream *Viewer::add(const WantedStream &wanted) {
-  streams_.push_back(
-      std::make_unique<Stream>(loop_, host_, wanted, secret_.wire_stream_id(wanted.id)));
-  return streams_.back().get();
-}
-
-// Takes the pads of a stream away, and the stream too unless the user named it.
-void Viewer::remove(const std::string &id) {
-  auto at = std::find_if(streams_.begin(), streams_.end(),
-                         [&](const auto &stream) { return stream->id() == id; });
-  if (at == streams_.end() || (*at)->session())
-    return; // it is back already
-  callbacks_.removed(**at);
-  if (config_.streams.empty()) {
-    streams_.erase(at);
-    update_state();
-  }
-}
-
-// Whoever has been away for longest makes way for somebody new. False when all are here.
-bool Viewer::make_room() {
-  const Stream *absent = nullptr;
-  for (const auto &stream : streams_)
-    if (stream->is_away() && (!absent || stream->absent_since() < absent->absent_since()))
-      absent = stream.get();
-  if (!absent)
-    return false;
-  GST_INFO("stream %s is away and makes way", absent->id().c_str());
-  remove(std::string(absent->id()));
-  return true;
-}
-
-// The stream behind a wire id, if it is wanted; other passwords' ids are nobody's.
-Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
-  auto id = secret_.plain_stream_id(wire_id);
-  const auto &excluded = config_.excluded;
-  if (!id || id->empty() ||
-      std::find(excluded.begin(), excluded.end(), *id) != excluded.end())
-    return nullptr;
-  for (auto &stream : streams_)
-    if (stream->wire_id() == wire_id)
-      return stream.get();
-  bool everybody = config_.streams.empty() && !config_.room.empty();
-  size_t limit = config_.max_streams ? config_.max_streams : kMaxStreams;
-  if (!may_add || !everybody || (streams_.size() >= limit && !make_room()))
-    return nullptr;
-  return add({*id, true, true});
-}
-
-void Viewer::update_state() {
-  ViewerState state = ViewerState::kWaiting;
-  bool playing = false, negotiating = false, lost = false;
-  for (const auto &stream : streams_) {
-    playing |= stream->state() == StreamState::kPlaying;
-    negotiating |= stream->state() == StreamState::kNegotiating && !stream->was_playing();
-    lost |= stream->was_playing() && stream->state() != StreamState::kPlaying;
-  }
-  if (failed_)
-    state = ViewerState::kFailed;
-  else if (playing)
-    state = ViewerState::kPlaying;
-  else if (lost)
-    state = ViewerState::kReconnecting;
-  else if (negotiating)
-    state = ViewerState::kNegotiating;
-  else if (!signaling_ || !signaling_->is_open())
-    state = ViewerState::kConnecting;
-  if (state == state_)
-    return;
-  state_ = state;
-  callbacks_.state(state);
-}
-
-void Viewer::set_latency(unsigned ms) {
-  config_.session.latency = ms;
-  for (auto &stream : streams_)
-    if (stream->session())
-      stream->session()->set_latency(ms);
-}
-
-bool Viewer::send(const std::string &stream_id, const std::string &json) {
-  bool sent = false;
-  for (auto &stream : streams_)
-    if (stream->session() && (stream_id.empty() || stream->id() == stream_id))
-      sent |= stream->session()->send(json);
-  return sent;
-}
-
-void Viewer::element_failed(GstObject *source, const GError *error) {
-  for (auto &stream : streams_) {
-    Session *session = stream->session();
-    if (session && gst_object_has_as_ancestor(source, GST_OBJECT(session->webrtcbin()))) {
-      GST_WARNING("%s failed: %s", GST_OBJECT_NAME(source), error->message);
-      stream->restart(error->message);
-      return;
-    }
-  }
-}
-
-void Viewer::set_video_bitrate(unsigned kbps) {
-  config_.session.hints.video_bitrate = kbps;
-  if (kbps)
-    send({}, encode_bitrate(static_cast<int>(kbps)));
-}
-
-void Viewer::reconnect() {
-  for (auto &stream : streams_)
-    if (stream->session())
-      stream->restart("asked to reconnect", false);
-  open_socket();
-}
-
-void Viewer::renegotiate(const std::string &stream_id) {
-  for (auto &stream : streams_)
-    if (stream->id() == stream_id && stream->session())
-      stream->restart("another codec is wanted", false);
 }
 
 // ---------------------------------------------------------------------------------

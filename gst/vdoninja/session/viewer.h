@@ -26,7 +26,8 @@ struct ViewerConfig {
   std::string room_token;            // of a link to the room, goes into its hash
   unsigned max_streams = 0;          // 0: no limit
   bool remove_on_leave = false;
-  SessionConfig session; // template: servers, latency, hints
+  unsigned total_bitrate = 0; // kbit/s of all streams together, 0: no limit
+  SessionConfig session;      // template: servers, latency, hints
   Wishes wishes;
 };
 
@@ -73,6 +74,9 @@ public:
   // Of the sessions that are and will be.
   void set_base_time(GstClockTime time);
   void set_video_bitrate(unsigned kbps);
+  // Whether anybody takes the video of `stream_id`; it is not asked to send any for
+  // nobody.
+  void set_video_wanted(const std::string &stream_id, bool wanted);
   // To the publisher of `stream_id`, to all when empty. False when nobody got it.
   bool send(const std::string &stream_id, const std::string &json);
   // An element inside a webrtcbin posted an error: that session is over.
@@ -93,6 +97,8 @@ private:
   Stream *add(const WantedStream &wanted);
   void remove(const std::string &id);
   bool make_room();
+  unsigned bitrate_of_each() const;
+  void share_bitrate();
   Stream *wanted(const std::string &wire_id, bool may_add);
 
   void open_socket();
