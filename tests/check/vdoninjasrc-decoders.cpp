@@ -245,6 +245,31 @@ GST_START_TEST(test_decoders_one_that_stalls_later_is_made_anew) {
 }
 GST_END_TEST
 
+// On a Jetson the best decoder delivers memory:NVMM alone, which nobody else takes.
+GST_START_TEST(test_decoders_memory_that_downstream_refuses_makes_way) {
+  StandIn foreign = vp8_stand_in("foreign");
+  foreign.delivers = "video/x-raw(memory:Elsewhere)";
+  StandInShow show(foreign);
+  show.expect("vp8dec", 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_decoders_one_that_needs_a_context_gets_it) {
+  StandIn needs = vp8_stand_in("needs");
+  needs.context = "vdn.test.display";
+  const auto counts = register_stand_in(needs);
+  Loopback loopback(video_only());
+  loopback.publish();
+  Player player(loopback.source() + video_sink());
+  GstContext *display = gst_context_new("vdn.test.display", TRUE);
+  gst_element_set_context(player.pipeline(), display);
+  gst_context_unref(display);
+  player.play();
+  assert_delivers(player, "needs");
+  fail_unless_equals_int(counts->contexts, 1);
+}
+GST_END_TEST
+
 // What V4L2 enumerates: the stream says something else, and is decoded all the same.
 GST_START_TEST(test_decoders_odd_colorimetry_and_aspect_are_kept_from_one_that_refuses) {
   if (!has_h264())
@@ -447,6 +472,8 @@ static Suite *decoders_suite() {
   tcase_add_test(tc, test_decoders_one_that_errs_at_frame_1000_is_made_anew);
   tcase_add_test(tc, test_decoders_one_that_stalls_from_the_start_makes_way);
   tcase_add_test(tc, test_decoders_one_that_stalls_later_is_made_anew);
+  tcase_add_test(tc, test_decoders_memory_that_downstream_refuses_makes_way);
+  tcase_add_test(tc, test_decoders_one_that_needs_a_context_gets_it);
   tcase_add_test(tc,
                  test_decoders_odd_colorimetry_and_aspect_are_kept_from_one_that_refuses);
   tcase_add_test(tc, test_decoders_one_that_cannot_follow_a_new_size_is_made_anew);

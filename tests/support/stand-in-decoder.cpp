@@ -49,6 +49,8 @@ State &state_of(gpointer instance) {
 
 Fault fault_now(State &state) {
   const StandIn &what = state.kind->what;
+  if (!what.delivers.empty())
+    return Fault::kRefuse;
   if (!state.faulty)
     return Fault::kNone;
   if (state.resized && what.on_resize != Fault::kNone)
@@ -107,11 +109,25 @@ GstPadProbeReturn on_output(GstPad *, GstPadProbeInfo *, gpointer self) {
                                                       : GST_PAD_PROBE_OK;
 }
 
+// As elements on a GPU do: asks the application, which answers meanwhile.
+void need_context(GstElement *element, State &state) {
+  const char *type = state.kind->what.context.c_str();
+  gst_element_post_message(element,
+                           gst_message_new_need_context(GST_OBJECT(element), type));
+  GstContext *context = gst_element_get_context(element, type);
+  if (!context)
+    return;
+  state.kind->counts->contexts++;
+  gst_context_unref(context);
+}
+
 GstStateChangeReturn change_state(GstElement *element, GstStateChange change) {
   State &state = state_of(element);
   const StandIn &what = state.kind->what;
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
     g_usleep(what.start_ms * 1000); // as a driver that loads its firmware
+    if (!what.context.empty())
+      need_context(element, state);
     if (!what.starts)
       return GST_STATE_CHANGE_FAILURE;
     state.kind->counts->started++;
@@ -127,6 +143,15 @@ GstStateChangeReturn change_state(GstElement *element, GstStateChange change) {
 void add_ghost(GstElement *bin, GstElement *child, const char *name) {
   const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, name));
   gst_element_add_pad(bin, gst_ghost_pad_new(name, pad.get()));
+}
+
+// Of the source pad of one that delivers what nobody takes.
+gboolean query_of_foreign(GstPad *pad, GstObject *self, GstQuery *query) {
+  if (GST_QUERY_TYPE(query) != GST_QUERY_CAPS)
+    return gst_pad_query_default(pad, self, query);
+  const CapsPtr caps(gst_caps_from_string(state_of(self).kind->what.delivers.c_str()));
+  gst_query_set_caps_result(query, caps.get());
+  return TRUE;
 }
 
 void init(GTypeInstance *instance, gpointer klass) {
@@ -154,6 +179,10 @@ void init(GTypeInstance *instance, gpointer klass) {
     prepend(gst_element_factory_make("queue", nullptr));
   add_ghost(bin, first, "sink");
   add_ghost(bin, decoder, "src");
+  if (!what.delivers.empty()) {
+    const auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "src"));
+    gst_pad_set_query_function(src.get(), query_of_foreign);
+  }
   const auto in = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, "sink"));
   const auto out = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, "src"));
   gst_pad_add_probe(
@@ -179,7 +208,7 @@ void init_class(gpointer klass, gpointer data) {
                                  "Codec/Decoder/Video/Hardware", "stands in for V4L2",
                                  "gst-vdoninja");
   const CapsPtr sink(gst_caps_from_string(kind->what.caps.c_str()));
-  const CapsPtr src(gst_caps_from_string("video/x-raw"));
+  const CapsPtr src(gst_caps_from_string("video/x-raw(ANY)"));
   gst_element_class_add_pad_template(
       element, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, sink.get()));
   gst_element_class_add_pad_template(

@@ -24,6 +24,8 @@ struct StandIn {
   std::string decoder = "vp8dec";
   std::string caps = "video/x-vp8"; // of the sink pad's template
   std::string insists_on;           // caps; others are refused, as a driver's list does
+  std::string delivers;             // caps, all that could come out, and nobody takes
+  std::string context;              // type of one that it needs for READY
   guint rank = GST_RANK_PRIMARY + 10;
   bool starts = true;             // reaches READY
   unsigned start_ms = 0;          // that READY takes
@@ -36,9 +38,10 @@ struct StandIn {
 };
 
 struct StandInCounts {
-  std::atomic<unsigned> made{0};    // instances
-  std::atomic<unsigned> started{0}; // that reached READY
-  std::atomic<unsigned> taken{0};   // pictures given to any of them
+  std::atomic<unsigned> made{0};     // instances
+  std::atomic<unsigned> started{0};  // that reached READY
+  std::atomic<unsigned> contexts{0}; // that were given what they need
+  std::atomic<unsigned> taken{0};    // pictures given to any of them
 };
 
 // A second one of the same name replaces the first.

@@ -171,8 +171,9 @@ std::vector<ObjPtr<GstElement>> make_elements(const BranchRequest &request,
   }
   elements.push_back(branch->playout);
   if (request.form == Form::kRaw) {
-    auto made = make_decoder(codec, request.decoder, request.failed_decoders,
-                             request.conceal_errors, request.decoder_setup, error);
+    auto made =
+        make_decoder(request.home, codec, request.decoder, request.failed_decoders,
+                     request.conceal_errors, request.decoder_setup, error);
     if (!made)
       return {};
     if (auto *factory = gst_element_get_factory(made.get()))

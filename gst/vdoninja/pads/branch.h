@@ -16,6 +16,7 @@
 namespace vdn {
 
 struct BranchRequest {
+  GstBin *home = nullptr; // where the branch is going to be
   const Codec *codec = nullptr;
   Form form = Form::kRaw;
   std::string decoder;                      // factory or bin description, empty: by rank

@@ -60,11 +60,16 @@ ObjPtr<GstElement> make_wanted(const std::string &wanted, GError **error) {
       wanted.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, error));
 }
 
-bool starts(GstElement *decoder) {
-  if (gst_element_set_state(decoder, GST_STATE_READY) != GST_STATE_CHANGE_FAILURE)
-    return true;
-  gst_element_set_state(decoder, GST_STATE_NULL);
-  return false;
+bool starts(GstBin *home, GstElement *decoder) {
+  gst_element_set_locked_state(decoder, TRUE);
+  gst_bin_add(home, decoder);
+  const bool ready =
+      gst_element_set_state(decoder, GST_STATE_READY) != GST_STATE_CHANGE_FAILURE;
+  if (!ready)
+    gst_element_set_state(decoder, GST_STATE_NULL);
+  gst_bin_remove(home, decoder);
+  gst_element_set_locked_state(decoder, FALSE);
+  return ready;
 }
 
 } // namespace
@@ -133,16 +138,15 @@ bool can_deliver(const Codec &codec, Form form, std::string *missing) {
   return true;
 }
 
-ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
-                                const std::vector<std::string> &failed,
-                                bool conceal_errors,
-                                const std::function<void(GstElement *)> &setup,
-                                GError **error) {
+ObjPtr<GstElement>
+make_decoder(GstBin *home, const Codec &codec, const std::string &wanted,
+             const std::vector<std::string> &failed, bool conceal_errors,
+             const std::function<void(GstElement *)> &setup, GError **error) {
   auto attempt = [&](ObjPtr<GstElement> decoder) {
     configure(decoder.get(), conceal_errors);
     if (setup)
       setup(decoder.get());
-    return starts(decoder.get()) ? decoder : ObjPtr<GstElement>();
+    return starts(home, decoder.get()) ? decoder : ObjPtr<GstElement>();
   };
   if (!wanted.empty() && failed.empty()) {
     auto decoder = make_wanted(wanted, error);

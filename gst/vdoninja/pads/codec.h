@@ -35,14 +35,14 @@ std::vector<ObjPtr<GstElementFactory>> decoders_for(const Codec &codec);
 // as a sentence that names the Debian package.
 bool can_deliver(const Codec &codec, Form form, std::string *missing);
 
-// The first decoder that reaches READY: `wanted` (a factory name or a bin description)
+// The first decoder that reaches READY, in `home` for that time, so that what it needs is
+// asked for on the bus: `wanted` (a factory name or a bin description)
 // alone if set, and only as long as `failed` is empty; otherwise by rank, without those
 // named in `failed`. `setup` sees each
 // candidate before it starts. NULL and `error` when none does.
-ObjPtr<GstElement> make_decoder(const Codec &codec, const std::string &wanted,
-                                const std::vector<std::string> &failed,
-                                bool conceal_errors,
-                                const std::function<void(GstElement *)> &setup,
-                                GError **error);
+ObjPtr<GstElement>
+make_decoder(GstBin *home, const Codec &codec, const std::string &wanted,
+             const std::vector<std::string> &failed, bool conceal_errors,
+             const std::function<void(GstElement *)> &setup, GError **error);
 
 } // namespace vdn

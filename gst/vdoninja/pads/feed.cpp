@@ -25,6 +25,16 @@ constexpr unsigned kRelapsesForgiven = 2;
 constexpr unsigned kProvenMs = 60000;
 constexpr unsigned kStartOverMs = 2000;
 
+bool has_system_memory(const GstCaps *caps) {
+  for (guint i = 0; i < gst_caps_get_size(caps); i++) {
+    const GstCapsFeatures *features = gst_caps_get_features(caps, i);
+    if (gst_caps_features_is_any(features) ||
+        gst_caps_features_contains(features, GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY))
+      return true;
+  }
+  return false;
+}
+
 const char *name_of(Form form) {
   return form == Form::kRaw ? "raw" : form == Form::kRtp ? "rtp" : "encoded";
 }
@@ -51,6 +61,7 @@ void Outputs::unlinked(Output &output) {
 
 BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
   BranchRequest request;
+  request.home = GST_BIN(element_);
   request.codec = find_codec(output.source.encoding);
   request.form = output.form;
   if (output.kind == MediaKind::kVideo)
@@ -270,8 +281,12 @@ void Outputs::branch_broken(unsigned output_id, unsigned branch_id, GstFlowRetur
                     gst_flow_get_name(flow), gst_flow_get_name(downstream));
     CapsPtr given = output->given_caps();
     CapsPtr taken(gst_pad_peer_query_caps(output->pad.get(), nullptr));
+    // Memory that downstream cannot take is the decoder's fault, too, as long as it was
+    // not the user who chose it: the next one may give another.
+    const bool foreign = flow == GST_FLOW_NOT_NEGOTIATED &&
+                         config_.video_decoder.empty() && !has_system_memory(given.get());
     bool ours = downstream == GST_FLOW_OK && !output->branch.decoder.empty() &&
-                gst_caps_can_intersect(given.get(), taken.get());
+                (foreign || gst_caps_can_intersect(given.get(), taken.get()));
     if (flow != GST_FLOW_NOT_LINKED && flow != GST_FLOW_EOS && ours) {
       retry_decoder(*output);
       return;
