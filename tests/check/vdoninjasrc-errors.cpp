@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What vdoninjasrc says about settings that cannot work, and about missing plugins.
+#include <algorithm>
+
 #include "loopback.h"
 
 using namespace vdn;
@@ -124,6 +126,8 @@ GST_START_TEST(test_errors_missing_decoder_names_the_package) {
   fail_unless(state.errors[0].domain == GST_CORE_ERROR &&
               state.errors[0].code == GST_CORE_ERROR_MISSING_PLUGIN);
   fail_unless_equals_int(state.buffers("sink"), 0);
+  // By which players offer to install it.
+  fail_unless(std::count(state.elements.begin(), state.elements.end(), "missing-plugin"));
 }
 GST_END_TEST
 

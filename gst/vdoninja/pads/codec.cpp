@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <gst/pbutils/pbutils.h>
+
 namespace vdn {
 
 namespace {
@@ -136,6 +138,18 @@ bool can_deliver(const Codec &codec, Form form, std::string *missing) {
     return false;
   }
   return true;
+}
+
+GstMessage *missing_plugin_message(GstElement *element, const Codec &codec, Form form) {
+  if (form == Form::kRtp)
+    return nullptr;
+  for (const char *name : {codec.depayloader, codec.parser})
+    if (name && !find_factory(name))
+      return gst_missing_element_message_new(element, name);
+  if (form != Form::kRaw || !decoders_for(codec).empty())
+    return nullptr;
+  const CapsPtr caps(gst_caps_from_string(codec.caps));
+  return gst_missing_decoder_message_new(element, caps.get());
 }
 
 ObjPtr<GstElement>

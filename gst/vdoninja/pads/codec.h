@@ -35,6 +35,10 @@ std::vector<ObjPtr<GstElementFactory>> decoders_for(const Codec &codec);
 // as a sentence that names the Debian package.
 bool can_deliver(const Codec &codec, Form form, std::string *missing);
 
+// The message by which players offer to install what is missing, NULL when nothing is.
+// (transfer full)
+GstMessage *missing_plugin_message(GstElement *element, const Codec &codec, Form form);
+
 // The first decoder that reaches READY, in `home` for that time, so that what it needs is
 // asked for on the bus: `wanted` (a factory name or a bin description)
 // alone if set, and only as long as `failed` is empty; otherwise by rank, without those

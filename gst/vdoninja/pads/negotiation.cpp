@@ -2,6 +2,8 @@
 // Who is linked decides what flows: the form of the output and the codecs to ask for.
 #include <algorithm>
 
+#include <gst/pbutils/pbutils.h>
+
 #include "output.h"
 #include "outputs.h"
 
@@ -77,6 +79,7 @@ std::string text_of(const CapsPtr &caps) {
 } // namespace
 
 void pads_debug_init() {
+  gst_pb_utils_init();
   GST_DEBUG_CATEGORY_INIT(vdoninja_pads_debug, "vdoninja-pads", 0,
                           "VDO.Ninja output pads");
 }
@@ -142,8 +145,11 @@ void Outputs::report_no_codec(const MediaLine &line, Output &output) {
     const Codec *codec = find_codec(format.encoding);
     std::string reason;
     if (missing.empty() && codec && output.takes(format.encoding) &&
-        !can_deliver(*codec, output.form, &reason))
+        !can_deliver(*codec, output.form, &reason)) {
       missing = reason;
+      gst_element_post_message(element_,
+                               missing_plugin_message(element_, *codec, output.form));
+    }
   }
   std::string text = std::string("no usable codec for ") +
                      GST_PAD_NAME(output.pad.get()) + ": the publisher offers " +

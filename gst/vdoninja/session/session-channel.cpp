@@ -67,8 +67,9 @@ void Session::queue_message(Hook *at, std::string text) {
     return;
   if (self->waiting_messages_->fetch_add(1) >= kMaxWaitingMessages) {
     self->waiting_messages_->fetch_sub(1);
-    GST_WARNING("more than %u messages of the data channel wait, one is dropped",
-                kMaxWaitingMessages);
+    GST_WARNING_OBJECT(self->bin_.get(),
+                       "more than %u messages of the data channel wait, one is dropped",
+                       kMaxWaitingMessages);
     return;
   }
   at->loop->post(

@@ -155,14 +155,17 @@ void Stream::handle_offer(const Message &message) {
 }
 
 void Stream::offer_refused(const GError *error) {
-  GST_INFO("stream %s: an offer is ignored: %s", id().c_str(), error->message);
+  GST_INFO_OBJECT(host_.element, "stream %s: an offer is ignored: %s", id().c_str(),
+                  error->message);
   if (!std::exchange(told_refused_, true))
     host_.warn(*this, GST_RESOURCE_ERROR_NOT_AUTHORIZED,
                "stream \"" + id() + "\" goes on, but " + error->message);
 }
 
 void Stream::replace_session(const Message &offer) {
-  GST_INFO("stream %s: a new publisher session replaces the old one", id().c_str());
+  GST_INFO_OBJECT(host_.element,
+                  "stream %s: a new publisher session replaces the old one",
+                  id().c_str());
   end_session(false, false);
   start_session(offer);
 }
@@ -188,8 +191,9 @@ bool Stream::give_way_to_rival() {
     return true;
   }
   if (rival_ && g_get_monotonic_time() - rival_since_ > kRivalUs) {
-    GST_INFO("stream %s: it plays on, the offer of another publisher is ignored",
-             id().c_str());
+    GST_INFO_OBJECT(host_.element,
+                    "stream %s: it plays on, the offer of another publisher is ignored",
+                    id().c_str());
     rival_.reset();
     seen_elsewhere_ = false;
   }
@@ -214,7 +218,8 @@ void Stream::start_session(const Message &offer) {
       compete(message);
       return;
     }
-    GST_INFO("stream %s: fresh session needed: %s", id().c_str(), why.c_str());
+    GST_INFO_OBJECT(host_.element, "stream %s: fresh session needed: %s", id().c_str(),
+                    why.c_str());
     // Another certificate is another peer connection, and waits for an answer to this
     // offer. The same one cannot take a second answerer: it has to let go of us first.
     end_session(same_certificate, false);
@@ -262,8 +267,11 @@ void Stream::expect_connection(unsigned limit_ms) {
       expect_connection(kConnectTimeoutMs);
       return;
     }
+    const bool relayed = !session_->config().turn_servers.empty();
     lost("no connection with the publisher within " + std::to_string(limit_ms / 1000) +
-             " s; a firewall may be in the way, a TURN server would help",
+             " s; a firewall may be in the way, " +
+             (relayed ? "and turn-servers did not help: check address, user and password"
+                      : "a TURN server would help (turn-servers)"),
          true);
   });
 }
@@ -274,7 +282,8 @@ void Stream::handle_candidates(const Message &message) {
 }
 
 void Stream::link_state_changed(LinkState state) {
-  GST_INFO("stream %s: link state %d", id().c_str(), static_cast<int>(state));
+  GST_INFO_OBJECT(host_.element, "stream %s: link state %d", id().c_str(),
+                  static_cast<int>(state));
   switch (state) {
   case LinkState::kConnected:
     connect_timeout_.stop();
@@ -342,7 +351,7 @@ void Stream::channel_message(const Message &message, std::string_view text) {
 void Stream::handle_bye() {
   if (!session_)
     return;
-  GST_INFO("stream %s: the publisher said goodbye", id().c_str());
+  GST_INFO_OBJECT(host_.element, "stream %s: the publisher said goodbye", id().c_str());
   lost("the publisher left", false);
   host_.left(*this);
 }
@@ -401,7 +410,7 @@ void Stream::lost(const std::string &why, bool silent_peer) {
 }
 
 void Stream::restart(const std::string &why, bool lost) {
-  GST_INFO("stream %s: asking anew: %s", id().c_str(), why.c_str());
+  GST_INFO_OBJECT(host_.element, "stream %s: asking anew: %s", id().c_str(), why.c_str());
   if (session_)
     end_session(true, lost);
   set_state(was_playing_ ? StreamState::kLost : StreamState::kRequested);

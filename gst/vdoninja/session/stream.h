@@ -39,6 +39,7 @@ public:
     // when streams will be asked for anew, as somebody else.
     std::function<bool()> renew_identity;
     Dialect dialect = Dialect::kHosted;
+    GstBin *element = nullptr; // to log for
   };
 
   Stream(Loop &loop, const Host &host, WantedStream wanted, std::string wire_id);

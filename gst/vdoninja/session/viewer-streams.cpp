@@ -46,7 +46,7 @@ bool Viewer::make_room() {
       absent = stream.get();
   if (!absent)
     return false;
-  GST_INFO("stream %s is away and makes way", absent->id().c_str());
+  GST_INFO_OBJECT(bin_, "stream %s is away and makes way", absent->id().c_str());
   remove(std::string(absent->id()));
   return true;
 }
@@ -111,7 +111,7 @@ void Viewer::element_failed(GstObject *source, const GError *error) {
   for (auto &stream : streams_) {
     Session *session = stream->session();
     if (session && gst_object_has_as_ancestor(source, GST_OBJECT(session->webrtcbin()))) {
-      GST_WARNING("%s failed: %s", GST_OBJECT_NAME(source), error->message);
+      GST_WARNING_OBJECT(bin_, "%s failed: %s", GST_OBJECT_NAME(source), error->message);
       stream->restart(error->message);
       return;
     }

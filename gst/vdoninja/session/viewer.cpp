@@ -54,6 +54,7 @@ bool Viewer::leave() {
 Stream::Host Viewer::make_host() {
   Stream::Host host;
   host.dialect = config_.dialect;
+  host.element = bin_;
   host.play = [this](Stream &stream) {
     return playing_ && signaling_ && signaling_->send(encode_play(me_, stream.wire_id()));
   };
@@ -166,7 +167,7 @@ void Viewer::open_socket() {
 }
 
 void Viewer::opened() {
-  GST_INFO("connected to %s", config_.signaling.url.c_str());
+  GST_INFO_OBJECT(bin_, "connected to %s", config_.signaling.url.c_str());
   opened_at_ = g_get_monotonic_time();
   told_.clear();
   update_state();
@@ -182,7 +183,7 @@ void Viewer::socket_lost(const GError *error) {
   unsigned delay = reconnect_delay_ms(attempts_++, g_random_double());
   StrPtr text(
       g_strdup_printf("%s (trying again in %.1f s)", error->message, delay / 1000.0));
-  GST_INFO("%s", text.get());
+  GST_INFO_OBJECT(bin_, "%s", text.get());
   reopen_.start(delay, [this] { open_socket(); });
   update_state();
   // Once for as long as it stays the same.
@@ -239,7 +240,7 @@ void Viewer::handle(std::string_view text) {
   auto message = parse_message(text, &me_, secret_, &raw);
   ErrorPtr error(raw);
   if (!message) {
-    GST_WARNING("ignoring a message of the server: %s", error->message);
+    GST_WARNING_OBJECT(bin_, "ignoring a message of the server: %s", error->message);
     if (error->code == MESSAGE_ERROR_PASSWORD && undecryptable_++ == 0)
       callbacks_.problem(GST_RESOURCE_ERROR_NOT_AUTHORIZED,
                          std::string("a message cannot be decrypted: ") + error->message +
@@ -291,7 +292,7 @@ void Viewer::handle_offer(const Message &message) {
   if (stream)
     stream->handle_offer(message);
   else
-    GST_INFO("ignoring an offer for a stream that is not wanted");
+    GST_INFO_OBJECT(bin_, "ignoring an offer for a stream that is not wanted");
 }
 
 void Viewer::handle_candidates(const Message &message) {
@@ -319,7 +320,8 @@ void Viewer::handle_members(const Message &message) {
 // so is on a hosted server what has a sender.
 void Viewer::handle_alert(const Message &message) {
   if (me_.dialect == Dialect::kCustom || !message.peer.empty()) {
-    GST_INFO("ignoring an alert that is not the server's: %s", message.text.c_str());
+    GST_INFO_OBJECT(bin_, "ignoring an alert that is not the server's: %s",
+                    message.text.c_str());
     return;
   }
   Alert alert = message.request == "warn" ? Alert::kNote : classify_alert(message.text);
