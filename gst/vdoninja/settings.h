@@ -64,7 +64,7 @@ struct Settings {
   ObjPtr<GTlsDatabase> tls_database;
   std::string location;       // of the link that was taken, without its password
   std::string location_error; // why a link was not
-  std::string published; // by the link
+  std::string published;      // by the link
   std::vector<std::string> location_unsupported; // parameters without a meaning here
   // What only a link can say.
   std::vector<std::string> excluded;
