@@ -2,6 +2,8 @@
 // What vdoninjasrc says to a publisher, on the socket and on the data channel.
 #include <algorithm>
 
+#include <unistd.h>
+
 #define GST_USE_UNSTABLE_API
 #include <gst/webrtc/webrtc.h>
 
@@ -268,6 +270,35 @@ GST_START_TEST(test_wire_no_limit_of_bitrate_any_longer) {
 }
 GST_END_TEST
 
+// As with DHCP, after the element has started: what there is now counts.
+GST_START_TEST(test_wire_candidates_are_of_the_addresses_there_are_now) {
+  const char *add = "ip address add 127.0.0.9/32 dev lo";
+  PublisherConfig config = small_picture();
+  config.password = "false"; // readable as they are
+  Loopback loopback(config);
+  Player player(loopback.play("password=false"), {"sink", "audio"});
+  player.play();
+  loopback.server.await("a request",
+                        [](const auto &state) { return state.count("play") > 0; });
+  int status = -1;
+  if (geteuid() != 0 ||
+      !g_spawn_command_line_sync(add, nullptr, nullptr, &status, nullptr) ||
+      status != 0) {
+    g_print("skipped: \"%s\" is not allowed here\n", add);
+    return;
+  }
+  loopback.publish();
+  await_frames(player);
+  bool found = false;
+  for (const auto &message : loopback.from_viewers())
+    for (const auto &candidate : message.candidates)
+      found |= candidate.text.find(" 127.0.0.9 ") != std::string::npos;
+  g_spawn_command_line_sync("ip address del 127.0.0.9/32 dev lo", nullptr, nullptr,
+                            nullptr, nullptr);
+  fail_unless(found, "no candidate with the new address");
+}
+GST_END_TEST
+
 static Suite *wire_suite() {
   Suite *suite = suite_create("vdoninjasrc-wire");
   TCase *tc = tcase_create("wire");
@@ -281,6 +312,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
   tcase_add_test(tc, test_wire_video_that_nobody_takes_is_not_sent);
   tcase_add_test(tc, test_wire_no_limit_of_bitrate_any_longer);
+  tcase_add_test(tc, test_wire_candidates_are_of_the_addresses_there_are_now);
   tcase_add_test(tc, test_wire_bitrate_set_while_playing_reaches_the_publisher);
   return suite;
 }

@@ -2,6 +2,9 @@
 // What is inside of webrtcbin: what its receiving bin lets through, and how it stops.
 #include "session.h"
 
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
 namespace vdn {
 
 namespace {
@@ -157,6 +160,10 @@ void Session::stop_webrtcbin(GstElement *webrtc) {
       g_signal_handlers_disconnect_by_data(ice.get(), bin.get());
     dry_up(bin.get());
   }
+  if (ice && receiving_bins(webrtc).empty())
+    GST_WARNING_OBJECT(webrtc,
+                       "no receiving bin was found: another version of webrtcbin? "
+                       "It may not stop cleanly");
   gst_element_set_state(webrtc, GST_STATE_NULL);
   g_object_set_data(G_OBJECT(webrtc), kKeptChannels, nullptr);
   for (const auto &bin : receiving_bins(webrtc))
