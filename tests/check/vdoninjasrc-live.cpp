@@ -78,9 +78,9 @@ GST_START_TEST(test_live_decoder_is_too_slow) {
   if (has_h264())
     assert_keeps_up(Codec::kX264,
                     "video-decoder=\"avdec_h264 ! identity sleep-time=50000\"",
-                    video_sink(), "decoder");
+                    video_sink(), "video-decoder of video_0 is slower");
   assert_keeps_up(Codec::kVp8, "video-decoder=\"vp8dec ! identity sleep-time=50000\"",
-                  video_sink(), "decoder");
+                  video_sink(), "video-decoder of video_0 is slower");
 }
 GST_END_TEST
 
@@ -88,7 +88,7 @@ GST_START_TEST(test_live_downstream_is_too_slow) {
   assert_keeps_up(Codec::kVp8, "",
                   " src.video_0 ! video/x-raw,format=I420 ! identity sleep-time=50000 ! "
                   "fakesink name=sink sync=false async=false",
-                  "linked");
+                  "what is linked to video_0 is slower");
 }
 GST_END_TEST
 

@@ -168,6 +168,8 @@ void Outputs::watch_skips(Output &output) {
   const std::string pad = GST_PAD_NAME(output.pad.get());
   std::string text = downstream || output.branch.decoder.empty()
                          ? "what is linked to " + pad
+                     : output.branch.decoder == "bin" // the user's own description
+                         ? "video-decoder of " + pad
                          : "decoder " + output.branch.decoder + " of " + pad;
   text += " is slower than the stream: " + std::to_string(progress.dropped) +
           " of what came was dropped to stay live; ";
