@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "h264-picture.h"
 
+#include <algorithm>
 #include <vector>
 
 #include <gst/check/gstcheck.h>
@@ -22,7 +23,8 @@ Bytes through(H264Picture &picture, guint32 timestamp, const Bytes &payload,
   gst_rtp_buffer_map(buffer, GST_MAP_READWRITE, &rtp);
   gst_rtp_buffer_set_timestamp(&rtp, timestamp);
   gst_rtp_buffer_set_seq(&rtp, following++);
-  memcpy(gst_rtp_buffer_get_payload(&rtp), payload.data(), payload.size());
+  std::copy(payload.begin(), payload.end(),
+            static_cast<guint8 *>(gst_rtp_buffer_get_payload(&rtp)));
   gst_rtp_buffer_unmap(&rtp);
   buffer = picture.pass(buffer);
   if (!buffer)

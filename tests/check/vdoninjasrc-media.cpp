@@ -84,7 +84,7 @@ void without_parameter_sets(GstRTPBuffer *rtp) {
     data[0] = 12;
   if (!size || (data[0] & 0x1f) != 24)
     return;
-  for (guint at = 1; at + 2 < size; at += 2 + GST_READ_UINT16_BE(data + at))
+  for (guint at = 1; at + 2 < size; at += 2 + (data[at] << 8 | data[at + 1]))
     if (is_parameter_set(data[at + 2]))
       data[at + 2] = 12;
 }
