@@ -353,9 +353,13 @@ void Track::distribute(GstSample *sample) {
   encoded_++;
   if (news && on_caps_)
     on_caps_();
-  const MiniPtr<GstSample> shared(gst_sample_new(buffer.get(), caps, nullptr, nullptr));
-  for (const auto &receiver : receivers)
-    gst_app_src_push_sample(receiver.get(), shared.get());
+  // A buffer for each, which share the bytes: appsrc writes times into what it passes on,
+  // whoever else reads them.
+  for (const auto &receiver : receivers) {
+    const BufferPtr own(gst_buffer_copy(buffer.get()));
+    const MiniPtr<GstSample> copy(gst_sample_new(own.get(), caps, nullptr, nullptr));
+    gst_app_src_push_sample(receiver.get(), copy.get());
+  }
 }
 
 } // namespace vdn
