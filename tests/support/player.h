@@ -60,7 +60,7 @@ public:
 
   // Fails the test when the state change fails, unless `expect_failure`.
   void play(bool expect_failure = false);
-  // Sets NULL and fails the test when that takes a second or more.
+  // Sets NULL and fails the test when that takes a second, times time_factor(), or more.
   void stop();
   State state() const { return state_.get(); }
   bool wait(std::chrono::milliseconds limit,
