@@ -52,8 +52,9 @@ def span(path, kind):
 
 def discovered(path):
     """Duration in seconds and kinds of streams as gst-discoverer-1.0 says, which decodes."""
-    lines = subprocess.run(["gst-discoverer-1.0", path], capture_output=True, text=True,
-                           timeout=seconds(60), check=True).stdout.splitlines()
+    lines = subprocess.run(["gst-discoverer-1.0", f"--timeout={seconds(10)}", path],
+                           capture_output=True, text=True, timeout=seconds(60),
+                           check=True).stdout.splitlines()
     duration = next(line for line in lines if "Duration:" in line)
     kinds = [kind for kind in ("audio", "video")
              if any(line.strip().startswith(f"{kind} #") for line in lines)]
