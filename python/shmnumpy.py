@@ -20,7 +20,6 @@ import asyncio
 import ctypes
 import enum
 import fcntl
-import io
 import mmap
 import os
 import platform
@@ -31,7 +30,7 @@ import sys
 import threading
 import time
 from typing import (Any, AsyncIterator, Callable, Iterator, NamedTuple, Optional, Tuple,
-                    TypeVar)
+                    TypeVar, Union)
 
 import numpy as np
 
@@ -137,14 +136,28 @@ _fence = _pick_fence()
 _futex = _pick_futex()
 
 
-def _open_file(path: str) -> Optional[io.FileIO]:
+class _File:
+    """A descriptor that is closed when nothing refers to it any more: frames that were
+    handed out may need it longer than the reader that opened it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self._descriptor)
+
+
+def _open_file(path: str) -> Optional[_File]:
     """The segment opened for reading only, or None if it does not exist.
 
     Not SharedMemory: before Python 3.13 its resource tracker unlinks what it only read.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        file = io.FileIO(os.open(path, flags), closefd=True)
+        file = _File(os.open(path, flags))
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -170,7 +183,7 @@ class _Geometry(NamedTuple):
 class _Segment:
     """One inode of NAME.ring, mapped. Views keep the mapping alive; nothing unmaps it."""
 
-    def __init__(self, path: str, file: io.FileIO, size: int) -> None:
+    def __init__(self, path: str, file: _File, size: int) -> None:
         self._path, self._file = path, file
         self.map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         (_, abi, _, self.generation, self.bytes, self.slots, self._desc_bytes,
@@ -404,6 +417,11 @@ class Frame:
         self._segment, self._word = segment, word
         self._sequence = 2 * self.number & 0xFFFFFFFF
 
+    def __repr__(self) -> str:
+        kind = "copy" if self._segment is None else "view"
+        return (f"<shmnumpy.Frame {self.number}: {self.width}x{self.height} "
+                f"{self.format}, {kind}>")
+
     def valid(self) -> bool:
         """Whether what was read through a view so far is whole; always True for copies.
 
@@ -449,8 +467,9 @@ class Frame:
     def bgr(self) -> np.ndarray:
         """uint8[height][width][3] in the order of OpenCV.
 
-        No copy if the frame has that order. Conversions use OpenCV if the program has
-        imported it and NumPy otherwise, which is several times slower.
+        No copy if the frame has that order: of a view it is read-only (see open()).
+        Conversions use OpenCV if the program has imported it and NumPy otherwise, which
+        is several times slower.
         """
         return self._colour("BGR")
 
@@ -493,6 +512,13 @@ class Frame:
             source[..., :3] if have == order else source[..., 2::-1])
 
 
+class _AsOpened(enum.Enum):
+    """Default of an argument that may be None as well: what was said when opening."""
+
+    AS_OPENED = 0
+
+
+_AS_OPENED = _AsOpened.AS_OPENED
 _S = TypeVar("_S", bound="_Source")
 
 
@@ -514,16 +540,18 @@ class _Source:
     def _ended(self) -> bool:
         return False
 
-    def read(self, timeout: Optional[float] = None,
+    def read(self, timeout: Union[float, None, _AsOpened] = _AS_OPENED,
              copy: Optional[bool] = None) -> Optional[Frame]:
         """The newest frame that was not returned before, waiting for one if need be.
 
-        timeout: seconds, None = for ever, 0 = do not wait. copy: True for memory of its
-        own, False for a view that the writer will reuse (see Frame.valid), None for what
-        was said when opening. Returns None when the time is over, when the stream has
-        ended and until_eos was asked for, or when closed.
+        timeout: seconds, None = for ever, 0 = do not wait; without it what was said when
+        opening. copy: True for memory of its own, False for a view that the writer will
+        reuse (see Frame.valid), None for what was said when opening. Returns None when
+        the time is over, when the stream has ended and until_eos was asked for, or when
+        closed.
         """
         copy = self.copies if copy is None else copy
+        timeout = self.timeout if isinstance(timeout, _AsOpened) else timeout
         end = None if timeout is None else time.monotonic() + timeout
         while not self.closed:
             frame = self._poll(copy)
@@ -537,7 +565,7 @@ class _Source:
 
     def __iter__(self) -> Iterator[Frame]:
         """The newest frame each time, until `timeout` seconds bring none."""
-        while (frame := self.read(self.timeout)) is not None:
+        while (frame := self.read()) is not None:
             yield frame
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
@@ -591,12 +619,19 @@ class Frames(_Source):
 
     @property
     def state(self) -> State:
-        """What the writer is doing now."""
-        segment = self._segment
-        if segment is None:
+        """What the writer is doing now, whether or not read() has followed it."""
+        if self.closed:
             return State.ABSENT
-        segment.check_size()
-        return State.ABSENT if segment.dead() else segment.state()
+        segment, state = self._segment, State.ABSENT
+        if segment is not None:
+            segment.check_size()
+            state = State.ABSENT if segment.dead() else segment.state()
+        if state in (State.RETIRED, State.STOPPED, State.ABSENT) and (
+                segment is None or segment.replaced()):
+            # Looked at and let go: the last frames of the old one are still read()'s.
+            fresh = _Segment.attach(self._path)
+            state = State.ABSENT if fresh is None else fresh.state()
+        return state
 
     def _poll(self, copy: bool) -> Optional[Frame]:
         while self._segment is not None or self._attach():
@@ -675,7 +710,7 @@ class LegacyFrames(_Source):
         if pixel_format not in ("RGB", "BGR"):
             raise ValueError("a legacy segment holds RGB or BGR")
         self._path, self._format = _path(name), pixel_format
-        self._file: Optional[io.FileIO] = None
+        self._file: Optional[_File] = None
         self._counter, self._number = -1, 0
         self._socket: Optional[socket.socket] = None
         if udp_port:
@@ -683,6 +718,7 @@ class LegacyFrames(_Source):
             try:
                 self._socket.bind(("127.0.0.1", udp_port))
             except OSError:  # another reader has it: look at the counter instead
+                self._socket.close()
                 self._socket = None
 
     def _poll(self, copy: bool) -> Optional[Frame]:
@@ -752,12 +788,17 @@ def open(name: str = DEFAULT_NAME, *, timeout: Optional[float] = None, copy: boo
          until_eos: bool = False) -> Frames:
     """Read the ring NAME.ring, which need not exist yet.
 
-    timeout: seconds without a frame after which a for loop ends, None = never. copy: hand
-    out frames in memory of their own, or with False views: no copy is made, but the
-    writer reuses the memory after a few frames, so ask Frame.valid() after the work.
-    until_eos: loops end with the stream, or when the writer stops or dies; else they
-    wait for the next one. Raises FormatError for a segment that holds something else,
-    PermissionError for one that this user may not read, ValueError for an invalid name.
+    timeout: seconds without a frame after which a for loop ends and read() returns None,
+    None = never. copy: hand out frames in memory of their own, or with False views: no
+    copy is made, but the writer reuses the memory after a few frames, so ask
+    Frame.valid() after the work. until_eos: loops end with the stream, or when the writer
+    stops or dies; else they wait for the next one. Raises FormatError for a segment that
+    holds something else, PermissionError for one that this user may not read, ValueError
+    for an invalid name.
+
+    A view is read-only memory, and OpenCV does not look before it draws: that is SIGSEGV,
+    the end of the interpreter, for cv2.rectangle(view.array, ...) and all that works in
+    place. Draw on what copy=True or Frame.copy() gives.
     """
     return Frames(name, timeout, copy, until_eos)
 

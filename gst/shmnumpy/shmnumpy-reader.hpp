@@ -295,10 +295,17 @@ public:
   // Why read() gave nothing; empty if the time was over or the stream ended.
   const std::string &error() const { return error_; }
 
+  // What the writer is doing now, whether or not read() has followed it.
   State state() const {
-    if (!segment_ || segment_->shrank() || segment_->dead())
-      return State::Absent;
-    return segment_->state();
+    State state = State::Absent;
+    if (segment_ && !segment_->shrank() && !segment_->dead())
+      state = segment_->state();
+    if (!gone(state) || !error_.empty() || (segment_ && !segment_->replaced()))
+      return state;
+    // Looked at and let go: the last frames of the old one are still read()'s.
+    std::string ignored;
+    auto fresh = detail::Segment::attach(path_, &ignored);
+    return fresh ? fresh->state() : State::Absent;
   }
 
   // A view of the newest frame that was not returned before.
@@ -310,8 +317,7 @@ public:
       std::chrono::nanoseconds left(end - detail::monotonic_ns());
       if (!error_.empty() || left.count() <= 0 || ended())
         break;
-      if (!segment_ || state_ == State::Retired || state_ == State::Stopped ||
-          state_ == State::Absent)
+      if (!segment_ || gone(state_))
         std::this_thread::sleep_for(std::min(left, kAbsent));
       else
         segment_->wait(wake_, std::min(left, kSlice));
@@ -338,6 +344,10 @@ public:
 private:
   static constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(250);
   static constexpr std::chrono::nanoseconds kAbsent = std::chrono::milliseconds(20);
+
+  static bool gone(State state) {
+    return state == State::Retired || state == State::Stopped || state == State::Absent;
+  }
 
   bool attach() {
     auto fresh = detail::Segment::attach(path_, &error_);

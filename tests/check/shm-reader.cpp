@@ -213,6 +213,27 @@ GST_START_TEST(test_shm_reader_absent_and_unfinished_segments_are_waited_for) {
 GST_END_TEST
 
 // A writer that died between the halves of its heartbeat, or that read garbage there.
+// given a reader that does not read, when writers come and go, then it tells what the one
+// of now does, and the last frame of the old one is still there to be read.
+GST_START_TEST(test_shm_reader_state_is_that_of_now_without_a_read) {
+  const std::string name = Writer::unique();
+  shmnumpy::Reader reader(name);
+  fail_unless(reader.state() == shmnumpy::State::Absent);
+  Writer first(name);
+  first.publish();
+  fail_unless(reader.state() == shmnumpy::State::Live);
+  fail_unless(reader.read(5s).has_value());
+  first.publish();
+  first.set_state(SHMNUMPY_STATE_RETIRED);
+  fail_unless(reader.state() == shmnumpy::State::Retired);
+  Writer second(name);
+  second.set_state(SHMNUMPY_STATE_RECONNECTING);
+  fail_unless(reader.state() == shmnumpy::State::Reconnecting);
+  auto frame = reader.read(5s);
+  fail_unless(frame && frame->number == 2);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_reader_heartbeat_ahead_of_the_time_hides_no_death) {
   Writer writer;
   writer.header().heartbeat += 4'000'000'000;
@@ -337,6 +358,7 @@ static Suite *shm_reader_suite() {
   tcase_add_test(tests, test_shm_reader_bad_header_is_an_error);
   tcase_add_test(tests, test_shm_reader_bad_descriptor_is_an_error);
   tcase_add_test(tests, test_shm_reader_segment_that_shrinks_is_an_error);
+  tcase_add_test(tests, test_shm_reader_state_is_that_of_now_without_a_read);
   tcase_add_test(tests, test_shm_reader_unthrottled_writer_gives_no_torn_frame);
   return suite;
 }

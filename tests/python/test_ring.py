@@ -2,10 +2,12 @@
 """The contract of shmnumpy.open() against a writer whose every step is in our hand."""
 import asyncio
 import fcntl
+import gc
 import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -151,6 +153,64 @@ def test_stop_and_restart_are_followed(name):
             writer.close()
             assert frames.read(timeout=0.01) is None
             assert frames.state in (shmnumpy.State.STOPPED, shmnumpy.State.ABSENT)
+
+
+def test_state_is_that_of_now_without_a_read(name):
+    with shmnumpy.open(name) as frames:
+        assert frames.state == shmnumpy.State.ABSENT
+        writer = RingWriter(name)
+        writer.publish(solid(1), 64, 48)
+        assert frames.state == shmnumpy.State.LIVE
+        assert frames.read(timeout=seconds(5)).number == 1
+        larger = RingWriter(name, stride=0x20000, number=1, predecessor=writer)
+        assert frames.state == shmnumpy.State.INIT
+        larger.set_state(ring_writer.RECONNECTING)
+        assert frames.state == shmnumpy.State.RECONNECTING
+        larger.close()
+        RingWriter(name).publish(solid(2), 64, 48)
+        assert frames.state == shmnumpy.State.LIVE
+    assert frames.state == shmnumpy.State.ABSENT
+
+
+def test_asking_for_the_state_loses_no_frame(writer, frames):
+    writer.publish(solid(1), 64, 48)
+    writer.close()
+    RingWriter(writer.name).set_state(ring_writer.EOS)
+    assert frames.state == shmnumpy.State.EOS
+    assert frames.read(timeout=seconds(5)).number == 1
+
+
+def test_read_waits_as_long_as_was_said_when_opening(writer):
+    with shmnumpy.open(writer.name, timeout=0.01) as frames:
+        assert frames.read() is None
+        thread = threading.Thread(target=writer.publish, args=(solid(9), 64, 48))
+        thread.start()
+        assert frames.read(timeout=None).number == 1  # for ever, if it is said so
+        thread.join()
+
+
+def test_nothing_is_left_open(writer):
+    """Neither by close() nor by a reader that was forgotten, one without a ring too."""
+    writer.publish(solid(1), 64, 48)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with shmnumpy.open(writer.name) as frames:
+            assert frames.read(timeout=seconds(5)).number == 1
+        assert shmnumpy.open(writer.name, copy=False).read(timeout=seconds(5)).valid()
+        fcntl.flock(writer.fd, fcntl.LOCK_UN)
+        writer.words[ring_writer.HEARTBEAT // 8] = 0
+        assert shmnumpy.open(writer.name).state == shmnumpy.State.ABSENT
+        del frames
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+
+
+def test_frame_says_what_it_is(writer):
+    writer.publish(solid(1), 64, 48)
+    with shmnumpy.open(writer.name, copy=False) as frames:
+        frame = frames.read(timeout=seconds(5))
+    assert repr(frame) == "<shmnumpy.Frame 1: 64x48 RGB, view>"
+    assert repr(frame.copy()) == "<shmnumpy.Frame 1: 64x48 RGB, copy>"
 
 
 def test_name_removed_while_live_is_not_noticed(writer, frames):
