@@ -19,6 +19,8 @@ def main() -> int:
     args = options.parse_args()
     cv2 = require_opencv()
     background = cv2.createBackgroundSubtractorMOG2(history=100, detectShadows=False)
+    # Views: nothing is copied. They are read-only, and OpenCV would not notice: draw on
+    # `small`, which is memory of its own, or on frame.copy(), never on the frame.
     run, moving, warm = Run(args, copy=False), False, 0
     for frame in run:
         height = max(1, frame.height * args.width // frame.width)

@@ -40,6 +40,7 @@ bool parse(int argc, char **argv, Options *options) {
 }
 
 // A header over the pixels of the frame where the format allows it, else converted.
+// To be looked at only: the pixels are mapped read-only, so clone() before drawing.
 cv::Mat to_bgr(const shmnumpy::Frame &frame) {
   auto mat = [&](int type, int plane = 0) {
     const shmnumpy::Plane &p = frame.planes[plane];

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every example as a user runs it, on a live pipeline."""
+import glob
 import http.client
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 import drawings
 import pipelines
+import shmnumpy
 from deadlines import seconds
 
 pytestmark = pipelines.needs_element
@@ -227,3 +229,17 @@ def test_detection_is_served_and_tells_its_latency(name, model):
         line = server.process.stdout.readline()
         assert re.fullmatch(rf"1 {model} in frame \d+, added latency [\d.]+ ms "
                             r"\(median of \d+\)\n", line), line
+
+
+def test_nothing_that_is_shown_draws_into_a_view():
+    """OpenCV writes into read-only arrays without looking, which is SIGSEGV."""
+    for path in glob.glob(os.path.join(EXAMPLES, "*.py")):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        if "copy=False" in text:
+            assert not re.findall(r"cv2\.(rectangle|line|circle|ellipse|polylines|putText|"
+                                  r"fillPoly|drawContours|arrowedLine|drawMarker)", text)
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        readme = file.read()
+    for text in (shmnumpy.open.__doc__, readme):
+        assert "read-only" in text and "SIGSEGV" in text and "copy()" in text
