@@ -24,7 +24,7 @@
  *
  * Liveness: the writer holds flock(LOCK_EX) on NAME.ring for life. `heartbeat` older than
  * a second, or later than now, with the lock held means a stalled writer, a lock that can
- * be taken a dead one.
+ * be taken a dead one. The writer sees to it that no forked child keeps the lock.
  *
  * Trust: any of these bytes may be garbage. Copy a field once, check it against the size
  * of the own mapping, then use the copy.

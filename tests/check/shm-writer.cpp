@@ -137,6 +137,44 @@ GST_START_TEST(test_shm_writer_takes_over_from_a_killed_one) {
 }
 GST_END_TEST
 
+// given a writer with a forked child, also after growth, when it is killed and the child
+// lives on (as a worker of Python's multiprocessing does), then it is seen to be dead, and
+// another may start.
+GST_START_TEST(test_shm_writer_dies_although_a_forked_child_lives) {
+  const Name name;
+  int ready[2];
+  fail_unless(pipe(ready) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::unique_ptr<Writer> writer = start(config_for(name));
+    publish(*writer);
+    publish(*writer, 400);
+    if (fork() == 0) {
+      alarm(60); // whatever becomes of the test
+      const pid_t self = getpid();
+      if (write(ready[1], &self, sizeof(self)) != sizeof(self))
+        _exit(1);
+    }
+    pause();
+    _exit(1);
+  }
+  pid_t worker = 0;
+  fail_unless(read(ready[0], &worker, sizeof(worker)) == sizeof(worker));
+  close(ready[0]);
+  close(ready[1]);
+  const View old(name.path(".ring"));
+  fail_unless(flock(old.fd, LOCK_SH | LOCK_NB) != 0, "a living writer holds the lock");
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  fail_unless(kill(worker, 0) == 0);
+  fail_unless(flock(old.fd, LOCK_SH | LOCK_NB) == 0, "a dead writer holds no lock");
+  flock(old.fd, LOCK_UN);
+  publish(*start(config_for(name)));
+  fail_unless_equals_int(old.state(), SHMNUMPY_STATE_RETIRED);
+  kill(worker, SIGKILL);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_writer_takes_over_garbage) {
   const Name name;
   for (const char *suffix : {"", ".ring"}) {
@@ -303,6 +341,7 @@ static Suite *shm_writer_suite(void) {
   tcase_add_test(tcase, test_shm_writer_names_are_checked);
   tcase_add_test(tcase, test_shm_writer_second_one_is_refused);
   tcase_add_test(tcase, test_shm_writer_takes_over_from_a_killed_one);
+  tcase_add_test(tcase, test_shm_writer_dies_although_a_forked_child_lives);
   tcase_add_test(tcase, test_shm_writer_takes_over_garbage);
   tcase_add_test(tcase, test_shm_writer_removed_names_come_back);
   tcase_add_test(tcase, test_shm_writer_makes_a_new_ring_when_all_links_are_gone);

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -103,6 +104,38 @@ def test_writer_killed_and_started_again_is_followed(name):
             while frames.state != shmnumpy.State.ABSENT:
                 frames.read(timeout=0.2)
         assert frames.read(timeout=0) is None
+
+
+FORKING = """
+import multiprocessing, signal, sys
+import pipelines
+with pipelines.Pipeline("videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,"
+                        f"height=48 ! shmnumpysink shm-name={sys.argv[1]} legacy=never"):
+    worker = multiprocessing.get_context("fork").Process(target=signal.pause)
+    worker.start()
+    print(worker.pid, flush=True)
+    signal.pause()
+"""
+
+
+def test_killed_writer_is_absent_although_its_worker_lives(name, source):
+    writer = subprocess.Popen([sys.executable, "-c", FORKING, name], text=True,
+                              stdout=subprocess.PIPE, cwd=os.path.dirname(__file__))
+    with writer.stdout as lines:
+        worker = int(lines.readline())
+    try:
+        with shmnumpy.open(name) as frames:
+            assert frames.read(timeout=seconds(20))
+            writer.kill()
+            writer.wait()
+            end = time.monotonic() + seconds(20)
+            while frames.state != shmnumpy.State.ABSENT and time.monotonic() < end:
+                frames.read(timeout=0.2)
+            assert frames.state == shmnumpy.State.ABSENT
+            source("RGB", 64, 48).push(np.zeros((48, 64, 3), np.uint8))
+            assert frames.read(timeout=seconds(20)).number == 1
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_name_removed_while_live_comes_back(name, source):

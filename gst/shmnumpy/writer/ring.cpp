@@ -74,7 +74,7 @@ std::shared_ptr<Ring> Ring::create(unsigned slots, uint64_t slot_bytes, mode_t m
   std::optional<ShmFile> file = ShmFile::create(bytes, mode, error);
   if (!file)
     return nullptr;
-  Mapping mapping(file->fd(), bytes);
+  Mapping mapping = file->map();
   if (!mapping || !file->lock()) {
     *error = {ErrorKind::Failed, "cannot map or lock shared memory of " +
                                      std::to_string(bytes) +

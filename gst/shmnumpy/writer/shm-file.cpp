@@ -236,18 +236,27 @@ bool ShmFile::adopt() {
 }
 
 bool ShmFile::lock() {
+  // Before the lock is there, so that no child is forked in between.
+  guard_ = ForkGuard(fd_.get());
   for (int attempt = 0; attempt < kLockAttempts; attempt++) {
     if (flock(fd_.get(), LOCK_EX | LOCK_NB) == 0)
       return true;
     if (errno != EWOULDBLOCK && errno != EINTR)
-      return false;
+      break;
     poll(nullptr, 0, kLockPauseMs);
   }
+  guard_ = ForkGuard();
   return false;
 }
 
 void ShmFile::unlock() {
   flock(fd_.get(), LOCK_UN);
+  guard_ = ForkGuard();
+}
+
+Mapping ShmFile::map() const {
+  const Fd own(::open(descriptor_path().c_str(), O_RDWR | O_CLOEXEC));
+  return own ? Mapping(own.get(), size_) : Mapping();
 }
 
 bool ShmFile::is_at(const std::string &path) const {

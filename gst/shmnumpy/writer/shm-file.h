@@ -9,6 +9,8 @@
 
 #include <sys/types.h>
 
+#include "fork-guard.h"
+
 namespace vdn::shm {
 
 enum class ErrorKind {
@@ -92,8 +94,9 @@ public:
   bool adopt();
 
   // flock(LOCK_EX) without waiting, but with patience for a reader that probes the lock.
+  // Forked children do not have it.
   bool lock();
-  // Also where a forked child still has the descriptor.
+  // Also where a child that knows no fork handlers still has the descriptor.
   void unlock();
 
   enum class Names {
@@ -114,6 +117,9 @@ public:
   bool set_mode(mode_t mode);
   // Reserves the pages of a file that somebody else truncated to its size.
   bool reserve(Error *error);
+  // The whole file. It does not share the descriptor of the lock: a forked child has the
+  // mapping, too, and that would keep the lock. Empty as Mapping says.
+  Mapping map() const;
   // A path of this very file, also while it has no name.
   std::string descriptor_path() const;
   const std::string &keep_path() const { return keep_path_; }
@@ -126,6 +132,7 @@ private:
   void keep();
 
   Fd fd_;
+  ForkGuard guard_; // after fd_: the number is forgotten before it is free
   dev_t device_ = 0;
   ino_t inode_ = 0;
   uint64_t size_ = 0;

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Keeps a lock from living on in forked children.
+#pragma once
+
+namespace vdn::shm {
+
+// While it lives, the children that this process forks get /dev/null in the place of a
+// descriptor: flock() belongs to what the descriptor stands for, which they share, so
+// that the kernel would not drop the lock with this process. Not closed there, as the
+// number may be closed once more by whoever owns it. Thread: any.
+class ForkGuard {
+public:
+  ForkGuard() = default;
+  explicit ForkGuard(int fd);
+  ForkGuard(ForkGuard &&other) noexcept;
+  ForkGuard &operator=(ForkGuard &&other) noexcept;
+  ~ForkGuard();
+
+private:
+  int fd_ = -1;
+};
+
+} // namespace vdn::shm
