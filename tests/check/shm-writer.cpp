@@ -138,8 +138,8 @@ GST_START_TEST(test_shm_writer_takes_over_from_a_killed_one) {
 GST_END_TEST
 
 // given a writer with a forked child, also after growth, when it is killed and the child
-// lives on (as a worker of Python's multiprocessing does), then it is seen to be dead, and
-// another may start.
+// lives on (as a worker of Python's multiprocessing does), then it is seen to be dead,
+// and another may start.
 GST_START_TEST(test_shm_writer_dies_although_a_forked_child_lives) {
   const Name name;
   int ready[2];
@@ -259,6 +259,11 @@ GST_START_TEST(test_shm_writer_grows_by_a_new_inode) {
   fail_unless_equals_int(fresh.state(), SHMNUMPY_STATE_LIVE);
   fail_unless_equals_uint64(fresh.number(), 3);
   fail_unless_equals_uint64(fresh.header().generation, old.header().generation + 1);
+  // By these readers know that numbers go on, and count what they missed.
+  fail_unless_equals_int(fresh.header().writer_pid, getpid());
+  fail_unless(fresh.header().writer_start_boottime_ns > 0);
+  fail_unless_equals_uint64(fresh.header().writer_start_boottime_ns,
+                            old.header().writer_start_boottime_ns);
   fail_unless(fresh.header().slot_stride >= 400 * 400 * 3);
   fail_unless(memcmp(old.header().magic, SHMNUMPY_MAGIC, 8) == 0);
   memset(held.pixels(), 1, 16 * 16 * 3);

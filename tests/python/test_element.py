@@ -69,6 +69,19 @@ def test_size_changes_and_growth_in_mid_stream(name, source):
             assert frame.array.min() == frame.array.max() == number
 
 
+def test_frames_missed_over_growth_are_counted(name, source):
+    """The larger ring says that it is the same writer's."""
+    pipeline = source("RGB", 64, 48)
+    with shmnumpy.open(name) as frames:
+        pipeline.push(np.zeros((48, 64, 3), np.uint8))
+        assert frames.read(timeout=seconds(20)).number == 1
+        for _ in range(3):
+            pipeline.push(np.zeros((2000, 3000, 3), np.uint8), CAPS.format("RGB", 3000, 2000))
+        pipeline.end()
+        frame = frames.read(timeout=seconds(20))
+    assert (frame.number, frame.missed) == (4, 2)
+
+
 def test_end_of_stream_and_stop_are_seen(name, source):
     pipeline = source("GRAY8", 64, 48, "legacy=never format=native")
     with shmnumpy.open(name) as frames, shmnumpy.open(name, until_eos=True) as ending:

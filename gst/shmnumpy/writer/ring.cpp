@@ -64,6 +64,10 @@ uint64_t realtime_ns() {
   return clock_ns(CLOCK_REALTIME);
 }
 
+uint64_t boottime_ns() {
+  return clock_ns(CLOCK_BOOTTIME);
+}
+
 uint64_t Ring::bytes_for(unsigned slots, uint64_t slot_bytes) {
   return SHMNUMPY_DATA_OFFSET + slots * round_up(slot_bytes);
 }
@@ -107,7 +111,6 @@ void Ring::write_header() {
   head->reader_row_bytes = sizeof(shmnumpy_reader);
   head->reader_table_offset = SHMNUMPY_READER_TABLE_OFFSET;
   head->writer_pid = static_cast<uint32_t>(getpid());
-  head->writer_start_boottime_ns = clock_ns(CLOCK_BOOTTIME);
   head->created_realtime_ns = realtime_ns();
   beat();
   for (unsigned i = 0; i < slots_; i++)

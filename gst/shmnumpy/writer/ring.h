@@ -15,9 +15,10 @@
 
 namespace vdn::shm {
 
-// CLOCK_MONOTONIC and CLOCK_REALTIME in ns. Thread: any.
+// CLOCK_MONOTONIC, CLOCK_REALTIME and CLOCK_BOOTTIME in ns. Thread: any.
 uint64_t monotonic_ns();
 uint64_t realtime_ns();
+uint64_t boottime_ns();
 
 // A slot belongs to whoever acquired it until it is released; between acquire and publish
 // its pixels are undefined for readers, afterwards they must not change. Everything that
@@ -30,7 +31,8 @@ public:
   enum class Use { Sink, Upstream };
 
   // A locked, mapped ring without a name, its first slot populated. `slot_bytes` is the
-  // size of the largest frame. Errors: Denied, NoSpace, Failed. Thread: any.
+  // size of the largest frame. When the writer started is for the caller to fill in, as
+  // it outlives its rings. Errors: Denied, NoSpace, Failed. Thread: any.
   static std::shared_ptr<Ring> create(unsigned slots, uint64_t slot_bytes, mode_t mode,
                                       uint64_t generation, Error *error);
   // Bytes of a ring of that shape. Thread: any.

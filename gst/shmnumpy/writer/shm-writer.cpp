@@ -81,7 +81,10 @@ std::shared_ptr<Ring> Writer::make_ring(uint64_t slot_bytes, uint64_t generation
                                         Error *error) {
   std::shared_ptr<Ring> ring = Ring::create(choose_slots(config_.slots, slot_bytes),
                                             slot_bytes, config_.mode, generation, error);
-  if (ring && config_.legacy != LegacyMode::Never)
+  if (!ring)
+    return nullptr;
+  ring->header()->writer_start_boottime_ns = start_;
+  if (config_.legacy != LegacyMode::Never)
     ring->header()->flags = SHMNUMPY_WRITER_LEGACY;
   return ring;
 }

@@ -116,6 +116,7 @@ private:
   const Config config_;
   const std::string ring_name_;
   const std::function<void(const std::string &)> warn_;
+  const uint64_t start_ = boottime_ns(); // the same in all rings of this writer
   UpdateSocket socket_;
 
   mutable Mutex mutex_; // names and identity of the files, which the housekeeper repairs
