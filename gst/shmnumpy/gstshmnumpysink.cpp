@@ -110,14 +110,15 @@ static void post_error(GstShmNumpySink *self, const vdn::shm::Error &error) {
 
 static bool start_writer(GstShmNumpySink *self) {
   const Settings settings = self->impl->current_settings();
-  GstVideoInfo largest;
-  gst_video_info_set_format(&largest, GST_VIDEO_FORMAT_RGB, settings.max_width,
-                            settings.max_height);
   vdn::shm::Config config;
   config.name = settings.shm_name;
   config.mode = settings.mode;
   config.slots = settings.slots;
-  config.slot_bytes = GST_VIDEO_INFO_SIZE(&largest);
+  GstVideoInfo largest;
+  if (settings.max_width && settings.max_height &&
+      gst_video_info_set_format(&largest, GST_VIDEO_FORMAT_RGB, settings.max_width,
+                                settings.max_height))
+    config.slot_bytes = GST_VIDEO_INFO_SIZE(&largest);
   config.legacy = settings.legacy;
   config.legacy_bytes = settings.legacy_size;
   config.udp_host = settings.udp_host;

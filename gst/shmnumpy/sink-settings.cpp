@@ -91,19 +91,20 @@ void install_sink_properties(GObjectClass *klass) {
       klass, PROP_SLOTS,
       g_param_spec_uint(
           "slots", "Slots",
-          "Frames in the ring, 3 to 60 (0 = 6, or 4 for frames over 16 MiB): "
-          "the more, the longer a reader's view lasts",
+          "Frames in the ring, 3 to 60 (0 = 6, or 4 for frames over 16 MiB), fewer "
+          "where /dev/shm is short: the more, the longer a reader's view lasts",
           0, SHMNUMPY_MAX_SLOTS, 0, flags));
   g_object_class_install_property(
       klass, PROP_MAX_WIDTH,
       g_param_spec_uint("max-width", "Maximum width",
-                        "Pixels; RGB frames up to this size need no new ring", 1, 32767,
-                        kDefaultMaxWidth, flags));
+                        "Pixels; the ring has room for RGB frames of this size from the "
+                        "start and grows only for larger ones (0 = as the caps say)",
+                        0, 32767, kDefaultMaxWidth, flags));
   g_object_class_install_property(
       klass, PROP_MAX_HEIGHT,
       g_param_spec_uint("max-height", "Maximum height",
-                        "Pixels; RGB frames up to this size need no new ring", 1, 32767,
-                        kDefaultMaxHeight, flags));
+                        "Pixels; the same, both are needed (0 = as the caps say)", 0,
+                        32767, kDefaultMaxHeight, flags));
   gst_type_mark_as_plugin_api(format_type(), static_cast<GstPluginAPIFlags>(0));
   gst_type_mark_as_plugin_api(legacy_type(), static_cast<GstPluginAPIFlags>(0));
 }

@@ -14,8 +14,8 @@ namespace vdn {
 constexpr const char *kDefaultShmName = "psm_raspininja_streamid";
 constexpr const char *kDefaultUdpHost = "127.0.0.1";
 constexpr guint kDefaultMode = 0600;
-constexpr guint kDefaultMaxWidth = 1920;
-constexpr guint kDefaultMaxHeight = 1080;
+constexpr guint kDefaultMaxWidth = 0;
+constexpr guint kDefaultMaxHeight = 0;
 
 struct SinkSettings {
   std::string shm_name = kDefaultShmName;

@@ -13,6 +13,7 @@ using shmtest::Name;
 using vdn::shm::Config;
 using vdn::shm::Error;
 using vdn::shm::ErrorKind;
+using vdn::shm::LegacyMode;
 using vdn::shm::Ring;
 using vdn::shm::Slot;
 using vdn::shm::Writer;
@@ -71,15 +72,126 @@ GST_START_TEST(test_shm_space_full_at_start_is_an_error) {
 }
 GST_END_TEST
 
-GST_START_TEST(test_shm_space_no_room_for_legacy_is_an_error) {
+// A writer with one warning that has `says` in it, and a ring that works.
+static bool warned_once(const Config &config, const char *says) {
+  Error error;
+  std::vector<std::string> warnings;
+  std::unique_ptr<Writer> writer = Writer::start(
+      config, [&](const std::string &text) { warnings.push_back(text); }, &error);
+  const bool works = writer && publish(*writer, 100) && publish(*writer, 100);
+  writer.reset();
+  for (const std::string &text : warnings)
+    fprintf(stderr, "%s\n", text.c_str());
+  return works && warnings.size() == 1 && strstr(warnings[0].c_str(), says);
+}
+
+// Nobody has opened the older segment: it may be missing, but not if it was asked for.
+GST_START_TEST(test_shm_space_no_room_for_legacy_is_a_warning) {
+  if (!need(shmtest::can_mount(), "mount a small /dev/shm"))
+    return;
+  for (const LegacyMode mode : {LegacyMode::Auto, LegacyMode::Always})
+    fail_unless(shmtest::in_child([=] {
+      const Name name;
+      Config config = config_for(name, 1 << 20);
+      config.legacy = mode;
+      config.legacy_bytes = 7 << 20;
+      return shmtest::mount_shm("size=8m") &&
+             (mode == LegacyMode::Auto
+                  ? warned_once(config, "legacy=never")
+                  : refused(config, ErrorKind::NoSpace, "/dev/shm")) &&
+             name.files().empty();
+    }));
+}
+GST_END_TEST
+
+// The older segment makes way for a ring as long as nobody has opened it.
+GST_START_TEST(test_shm_space_ring_goes_before_unopened_legacy) {
   if (!need(shmtest::can_mount(), "mount a small /dev/shm"))
     return;
   fail_unless(shmtest::in_child([] {
     const Name name;
-    Config config = config_for(name, 1 << 20);
-    config.legacy_bytes = 7 << 20;
-    return shmtest::mount_shm("size=8m") &&
-           refused(config, ErrorKind::NoSpace, "/dev/shm") && name.files().empty();
+    Config config = config_for(name, 0);
+    config.legacy_bytes = 6 << 20;
+    std::vector<std::string> warnings;
+    Error error;
+    if (!shmtest::mount_shm("size=8m"))
+      return false;
+    const std::unique_ptr<Writer> writer = Writer::start(
+        config, [&](const std::string &text) { warnings.push_back(text); }, &error);
+    return writer && publish(*writer, 100) && shmtest::inode_of(name.path()) != 0 &&
+           publish(*writer, 700) && shmtest::inode_of(name.path()) == 0 &&
+           warnings.size() == 1;
+  }));
+}
+GST_END_TEST
+
+// Whatever the picture will be, it is not known yet: only its caps reserve anything.
+GST_START_TEST(test_shm_space_caps_decide_what_is_reserved) {
+  if (!need(shmtest::can_mount(), "mount a small /dev/shm"))
+    return;
+  fail_unless(shmtest::in_child([] {
+    if (!shmtest::mount_shm("size=8m"))
+      return false;
+    const Name name;
+    Error error;
+    Config config = config_for(name, 0);
+    config.legacy = LegacyMode::Never;
+    const uint64_t before = vdn::shm::free_bytes();
+    const std::unique_ptr<Writer> writer = Writer::start(config, nullptr, &error);
+    return writer && before - vdn::shm::free_bytes() <= 1 << 16 &&
+           shmtest::View(name.path(".ring")).state() == SHMNUMPY_STATE_INIT &&
+           !writer->acquire(Ring::Use::Sink) && publish(*writer, 300) &&
+           writer->ring()->slots() == 6 &&
+           before - vdn::shm::free_bytes() <=
+               Ring::bytes_for(6, 300 * 300 * 3) + (1 << 16);
+  }));
+}
+GST_END_TEST
+
+// given a ring beside which a larger one does not fit, when a larger frame comes, then
+// the old one is given up first; while a reader holds that, frames are dropped and
+// nothing ends.
+GST_START_TEST(test_shm_space_grows_in_the_place_of_the_old_ring) {
+  if (!need(shmtest::can_mount(), "mount a small /dev/shm"))
+    return;
+  for (const bool held : {false, true})
+    fail_unless(shmtest::in_child([=] {
+      const Name name;
+      Error error;
+      if (!shmtest::mount_shm("size=8m"))
+        return false;
+      const std::unique_ptr<Writer> writer =
+          Writer::start(config_for(name, 0), nullptr, &error);
+      if (!writer || !publish(*writer, 800))
+        return false;
+      if (held) {
+        const shmtest::View reader(name.path(".ring"));
+        const uint64_t last = reader.number();
+        if (!writer->fit(900 * 900 * 3, &error) || writer->acquire(Ring::Use::Sink) ||
+            reader.state() != SHMNUMPY_STATE_RETIRED || reader.number() != last ||
+            shmtest::inode_of(name.path(".ring")) == 0)
+          return false;
+      }
+      return shmtest::wait_until([&] { return publish(*writer, 900); }) &&
+             writer->ring()->slots() == 3 &&
+             shmtest::View(name.path(".ring")).number() == 2 &&
+             shmtest::View(name.path(".ring")).header().writer_start_boottime_ns > 0;
+    }));
+}
+GST_END_TEST
+
+// Without a limit the system says that nothing is free.
+GST_START_TEST(test_shm_space_without_a_limit_there_is_room) {
+  if (!need(shmtest::can_mount(), "mount another /dev/shm"))
+    return;
+  fail_unless(shmtest::in_child([] {
+    const Name name;
+    Error error;
+    if (!shmtest::mount_shm("size=0"))
+      return false;
+    const std::unique_ptr<Writer> writer =
+        Writer::start(config_for(name, 0), nullptr, &error);
+    return writer && publish(*writer, 300) && writer->ring()->slots() == 6;
   }));
 }
 GST_END_TEST
@@ -114,8 +226,10 @@ GST_START_TEST(test_shm_space_sparse_left_over_is_an_error_not_a_signal) {
       return false;
     const int fd = open(name.path().c_str(), O_CREAT | O_RDWR, 0600);
     Config config = config_for(name, 1 << 20);
+    config.legacy = LegacyMode::Always;
     config.legacy_bytes = 7 << 20;
-    return ftruncate(fd, 7 << 20) == 0 && refused(config, ErrorKind::NoSpace, "/dev/shm");
+    return ftruncate(fd, 7 << 20) == 0 && close(fd) == 0 &&
+           refused(config, ErrorKind::NoSpace, "/dev/shm");
   }));
 }
 GST_END_TEST
@@ -154,14 +268,19 @@ GST_START_TEST(test_shm_space_file_of_another_user_is_an_error) {
     return;
   for (const char *suffix : {"", ".ring"}) {
     const Name name;
+    Config config = config_for(name, 1000);
+    config.legacy = LegacyMode::Always;
     close(open(name.path(suffix).c_str(), O_CREAT | O_RDWR, 0600));
     fail_unless(shmtest::in_child([&] {
-      return setuid(kNobody) == 0 &&
-             refused(config_for(name, 1000), ErrorKind::Denied, "owned by root");
+      return setuid(kNobody) == 0 && refused(config, ErrorKind::Denied, "owned by root");
     }));
     // Nor does root write into what a user prepared.
     fail_unless(chown(name.path(suffix).c_str(), kNobody, kNobody) == 0);
-    fail_unless(refused(config_for(name, 1000), ErrorKind::Denied, "owned by nobody"));
+    fail_unless(refused(config, ErrorKind::Denied, "owned by nobody"));
+    // Where the older segment is not asked for it is left alone, and the ring works.
+    config.legacy = LegacyMode::Auto;
+    if (!*suffix)
+      fail_unless(warned_once(config, "owned by nobody"));
     fail_unless_equals_int(name.files().size(), 1);
   }
 }
@@ -199,7 +318,11 @@ static Suite *shm_space_suite(void) {
   TCase *tcase = tcase_create("general");
   suite_add_tcase(suite, tcase);
   tcase_add_test(tcase, test_shm_space_full_at_start_is_an_error);
-  tcase_add_test(tcase, test_shm_space_no_room_for_legacy_is_an_error);
+  tcase_add_test(tcase, test_shm_space_no_room_for_legacy_is_a_warning);
+  tcase_add_test(tcase, test_shm_space_ring_goes_before_unopened_legacy);
+  tcase_add_test(tcase, test_shm_space_caps_decide_what_is_reserved);
+  tcase_add_test(tcase, test_shm_space_grows_in_the_place_of_the_old_ring);
+  tcase_add_test(tcase, test_shm_space_without_a_limit_there_is_room);
   tcase_add_test(tcase, test_shm_space_full_at_growth_keeps_the_ring);
   tcase_add_test(tcase, test_shm_space_sparse_left_over_is_an_error_not_a_signal);
   tcase_add_test(tcase, test_shm_space_short_of_room_fewer_slots_do);

@@ -132,7 +132,7 @@ GST_START_TEST(test_shm_writer_takes_over_from_a_killed_one) {
   const View fresh(name.path(".ring"));
   fail_unless_equals_int(old.state(), SHMNUMPY_STATE_RETIRED);
   fail_unless(old.header().wake != wake);
-  fail_unless_equals_uint64(fresh.header().generation, old.header().generation + 1);
+  fail_unless(fresh.header().generation > old.header().generation);
   fail_unless(shmtest::inode_of(name.path()) == legacy);
 }
 GST_END_TEST

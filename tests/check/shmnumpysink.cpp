@@ -57,8 +57,8 @@ GST_START_TEST(test_shmnumpysink_properties_have_the_documented_defaults) {
   fail_unless_equals_int(port, 12345);
   fail_unless_equals_int(mode, 0600);
   fail_unless_equals_int(slots, 0);
-  fail_unless_equals_int(width, 1920);
-  fail_unless_equals_int(height, 1080);
+  fail_unless_equals_int(width, 0);
+  fail_unless_equals_int(height, 0);
   fail_unless(!sync && !qos && !last);
   g_free(name);
   g_free(host);

@@ -76,10 +76,12 @@ LegacySegment::open(const std::string &name, uint64_t bytes, mode_t mode, Error 
     was_there = false;
   }
   // A file that was only truncated to its size has no pages yet.
-  if (file && !file->reserve(error))
+  if (file && !file->reserve(error)) {
+    file->remove();
     return nullptr;
+  }
   if (!file)
-    file = ShmFile::create(bytes, mode, error);
+    file = ShmFile::create(bytes, bytes, mode, error);
   if (!file)
     return nullptr;
   Mapping mapping(file->fd(), bytes);

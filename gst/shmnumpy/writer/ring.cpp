@@ -75,7 +75,9 @@ uint64_t Ring::bytes_for(unsigned slots, uint64_t slot_bytes) {
 std::shared_ptr<Ring> Ring::create(unsigned slots, uint64_t slot_bytes, mode_t mode,
                                    uint64_t generation, Error *error) {
   const uint64_t bytes = bytes_for(slots, slot_bytes);
-  std::optional<ShmFile> file = ShmFile::create(bytes, mode, error);
+  const uint64_t reserved =
+      slot_bytes ? bytes : SHMNUMPY_SLOT_DESC_OFFSET + slots * sizeof(shmnumpy_slot);
+  std::optional<ShmFile> file = ShmFile::create(bytes, reserved, mode, error);
   if (!file)
     return nullptr;
   Mapping mapping = file->map();
@@ -152,7 +154,7 @@ uint8_t *Ring::pixels(int index) const {
 
 int Ring::acquire(Use use) {
   Lock lock(mutex_);
-  if (use == Use::Upstream && held_upstream_ + 2 >= slots_)
+  if (stride_ == 0 || (use == Use::Upstream && held_upstream_ + 2 >= slots_))
     return -1;
   int oldest = -1;
   for (int i = 0; i < static_cast<int>(slots_); i++)
@@ -181,7 +183,8 @@ void Ring::release(int index) {
 int Ring::index_of(const uint8_t *pixels) const {
   const uintptr_t first = reinterpret_cast<uintptr_t>(this->pixels(0));
   const uintptr_t at = reinterpret_cast<uintptr_t>(pixels);
-  if (at < first || (at - first) % stride_ != 0 || (at - first) / stride_ >= slots_)
+  if (stride_ == 0 || at < first || (at - first) % stride_ != 0 ||
+      (at - first) / stride_ >= slots_)
     return -1;
   return static_cast<int>((at - first) / stride_);
 }

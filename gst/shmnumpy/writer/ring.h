@@ -31,7 +31,8 @@ public:
   enum class Use { Sink, Upstream };
 
   // A locked, mapped ring without a name, its first slot populated. `slot_bytes` is the
-  // size of the largest frame. When the writer started is for the caller to fill in, as
+  // size of the largest frame; with 0 it costs 8 KiB, keeps the name and the readers, and
+  // no slot can be acquired. When the writer started is for the caller to fill in, as
   // it outlives its rings. Errors: Denied, NoSpace, Failed. Thread: any.
   static std::shared_ptr<Ring> create(unsigned slots, uint64_t slot_bytes, mode_t mode,
                                       uint64_t generation, Error *error);

@@ -44,11 +44,8 @@ bool fail(Error *error, ErrorKind kind, std::string message) {
 }
 
 bool fail_space(Error *error, uint64_t bytes) {
-  return fail(
-      error, ErrorKind::NoSpace,
-      kFolder + " has no room for " + megabytes(bytes) + " (" + megabytes(free_bytes()) +
-          " are free): enlarge it (mount -o remount,size=..., docker --shm-size) or "
-          "lower max-width, max-height or slots");
+  *error = no_space(bytes);
+  return false;
 }
 
 bool fail_system(Error *error, const std::string &what, int number) {
@@ -127,11 +124,27 @@ std::string path_of(const std::string &name) {
   return kFolder + "/" + name;
 }
 
+static uint64_t bytes_of(fsblkcnt_t blocks, const struct statvfs &info) {
+  // A tmpfs without a limit says 0 of all.
+  return info.f_blocks ? static_cast<uint64_t>(blocks) * info.f_frsize
+                       : std::numeric_limits<uint64_t>::max() / 4;
+}
+
 uint64_t free_bytes() {
   struct statvfs info {};
-  if (statvfs(kFolder.c_str(), &info) != 0)
-    return 0;
-  return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+  return statvfs(kFolder.c_str(), &info) == 0 ? bytes_of(info.f_bavail, info) : 0;
+}
+
+uint64_t total_bytes() {
+  struct statvfs info {};
+  return statvfs(kFolder.c_str(), &info) == 0 ? bytes_of(info.f_blocks, info) : 0;
+}
+
+Error no_space(uint64_t bytes) {
+  return {ErrorKind::NoSpace, kFolder + " has no room for " + megabytes(bytes) + " (" +
+                                  megabytes(free_bytes()) +
+                                  " are free): enlarge it (mount -o remount,size=..., "
+                                  "docker --shm-size) or have a smaller picture sent"};
 }
 
 ShmFile::ShmFile(Fd fd) : fd_(std::move(fd)) {
@@ -142,7 +155,8 @@ ShmFile::ShmFile(Fd fd) : fd_(std::move(fd)) {
   size_ = static_cast<uint64_t>(info.st_size);
 }
 
-std::optional<ShmFile> ShmFile::create(uint64_t bytes, mode_t mode, Error *error) {
+std::optional<ShmFile> ShmFile::create(uint64_t bytes, uint64_t reserved, mode_t mode,
+                                       Error *error) {
   if (bytes > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) {
     fail_space(error, bytes);
     return std::nullopt;
@@ -153,8 +167,12 @@ std::optional<ShmFile> ShmFile::create(uint64_t bytes, mode_t mode, Error *error
     fail_system(error, "cannot create a file in " + kFolder, errno);
     return std::nullopt;
   }
-  if (!reserve_pages(fd.get(), bytes, error))
+  if (!reserve_pages(fd.get(), reserved, error))
     return std::nullopt;
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
+    fail_system(error, "cannot set the size of shared memory", errno);
+    return std::nullopt;
+  }
   ShmFile file(std::move(fd));
   if (!file.set_mode(mode)) {
     fail_system(error, "cannot set the mode of shared memory", errno);
@@ -217,7 +235,7 @@ void ShmFile::keep() {
 bool ShmFile::publish(const std::string &name, const ShmFile *over) {
   set_name(name);
   if (over && over->is_at(path_)) {
-    const std::string next = keep_path_ + ".new";
+    const std::string next = path_of("." + name + ".new");
     unlink(next.c_str());
     if (!link_to(next) || rename(next.c_str(), path_.c_str()) != 0)
       return false;

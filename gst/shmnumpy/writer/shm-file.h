@@ -69,17 +69,23 @@ bool check_name(const std::string &name, Error *error);
 // /dev/shm/NAME. Thread: any.
 std::string path_of(const std::string &name);
 
-// Bytes that /dev/shm still has. Thread: any.
+// Bytes that /dev/shm still has, and has as a whole; very many where it has no limit.
+// Thread: any.
 uint64_t free_bytes();
+uint64_t total_bytes();
+
+// What is said when it has no room for so many. Thread: any.
+Error no_space(uint64_t bytes);
 
 // One file of ours, reachable as /dev/shm/NAME and by a hidden hard link, .NAME.keep.
 // Python's resource tracker removes names it did not make; while the keep link is there
 // the inode lives and the name can come back. Not thread-safe: the owner serialises.
 class ShmFile {
 public:
-  // A new file of `bytes`, with all its pages reserved so that no write ends in SIGBUS.
-  // It has no name yet. Errors: Denied, NoSpace, Failed.
-  static std::optional<ShmFile> create(uint64_t bytes, mode_t mode, Error *error);
+  // A new file of `bytes`, the pages of the first `reserved` reserved so that no write
+  // there ends in SIGBUS. It has no name yet. Errors: Denied, NoSpace, Failed.
+  static std::optional<ShmFile> create(uint64_t bytes, uint64_t reserved, mode_t mode,
+                                       Error *error);
 
   // Opens what stands under `name`, or under its keep link. `found` is false, and there
   // is no error, when neither exists. Errors: Denied (of another user, not a file),

@@ -17,7 +17,8 @@
 namespace vdn::shm {
 
 enum class LegacyMode {
-  Auto, // NAME exists; it is filled with the first frame and once somebody has opened it
+  Auto,   // NAME is filled with the first frame and once somebody has opened it. Where it
+          // cannot be had, or its room is needed and nobody has opened it: one warning
   Always, // NAME has each frame
   Never,  // NAME does not exist
 };
@@ -25,8 +26,8 @@ enum class LegacyMode {
 struct Config {
   std::string name;
   mode_t mode = 0600;
-  unsigned slots = 0; // 0: 6, or 4 for frames over 16 MiB, fewer where space is short
-  uint64_t slot_bytes = 0; // frames up to this size need no growth
+  unsigned slots = 0; // 0: 6, or 4 for frames over 16 MiB; fewer where space is short
+  uint64_t slot_bytes = 0; // room from the start; frames up to this size need no growth
   LegacyMode legacy = LegacyMode::Auto;
   uint64_t legacy_bytes = SHMNUMPY_LEGACY_DEFAULT_BYTES;
   std::string udp_host;
@@ -63,8 +64,9 @@ public:
     NotASlot,        // not published: no slot of the current ring that waits to be
   };
 
-  // Starts writing. Readers see NAME.ring with state INIT. `warn` is called on the
-  // housekeeping thread. Null on errors (all of ErrorKind). Thread: any.
+  // Starts writing. Readers see NAME.ring with state INIT. `warn` may be empty; it is
+  // called here, in fit() and on the housekeeping thread. Null on errors (all of
+  // ErrorKind). Thread: any.
   static std::unique_ptr<Writer> start(const Config &config,
                                        std::function<void(const std::string &)> warn,
                                        Error *error);
@@ -75,8 +77,10 @@ public:
   void stop();
 
   // Makes sure that a slot holds `frame_bytes`; a larger ring takes the place of one that
-  // does not, also of one whose names were removed for good. A few ns if nothing is to be
-  // done. Errors: Busy, Denied, NoSpace, Failed; the old ring stays. Thread: streaming.
+  // does not, also of one whose names were removed for good. Where both do not fit the
+  // old one is given up first; while readers still hold that, true is returned, acquire()
+  // gives nothing, and the next call tries again. A few ns if nothing is to be done.
+  // Errors: Busy, Denied, NoSpace, Failed; the old ring stays. Thread: streaming.
   bool fit(uint64_t frame_bytes, Error *error);
 
   // An empty Slot if all are held. Thread: any.
@@ -107,7 +111,14 @@ private:
   bool take_name(Error *error);
   std::shared_ptr<Ring> make_ring(uint64_t slot_bytes, uint64_t generation, Error *error);
   bool replace_ring(uint64_t slot_bytes, Error *error);
+  bool show_ring(std::shared_ptr<Ring> fresh, Error *error);
+  bool make_room(uint64_t slot_bytes, Error *error);
+  void wait_for_room(const Error &error);
   bool replace_legacy(Error *error);
+  bool show_legacy(Error *error);
+  void give_up_legacy(uint64_t wanted);
+  void do_without_legacy(const std::string &why);
+  void warn(const std::string &text) const;
   void housekeep();
   // True if the name is taken by somebody else.
   bool repair(ShmFile &file) REQUIRES(mutex_);
@@ -132,6 +143,12 @@ private:
   std::atomic<bool> names_lost_{false};
   std::atomic<bool> stopped_{false};
   bool warned_taken_ = false; // housekeeping thread
+  // Of the streaming thread, as what follows. Bytes of rings that were given up for the
+  // next one and that readers may still hold.
+  uint64_t given_up_ = 0;
+  uint64_t waiting_since_ = 0; // ns, CLOCK_MONOTONIC; 0: not waiting for readers
+  bool warned_waiting_ = false;
+  bool warned_legacy_ = false;
   uint64_t frame_no_ = 0;
   uint64_t copied_ = 0;
   uint64_t dropped_ = 0;
