@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The segment of Raspberry.Ninja's readers, byte for byte, and when it is filled.
 #include <atomic>
+#include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -162,6 +163,7 @@ GST_START_TEST(test_shm_legacy_left_over_is_taken_over) {
     const int fd = open(name.path().c_str(), O_CREAT | O_RDWR, 0600);
     fail_unless(ftruncate(fd, size) == 0);
     close(fd);
+    fail_unless(link(name.path().c_str(), name.keep().c_str()) == 0);
     const View attached(name.path());
     const std::unique_ptr<Writer> writer = start(config);
     const bool same = static_cast<uint64_t>(size) == config.legacy_bytes;
@@ -172,6 +174,51 @@ GST_START_TEST(test_shm_legacy_left_over_is_taken_over) {
     fail_unless_equals_int(packed_pixels(attached, 16, 16), same);
     // Nobody can tell whether that file is open, so it is filled from the start.
     fail_unless_equals_int(legacy.data[4], same ? 2 : 0);
+  }
+}
+GST_END_TEST
+
+// given the segment of a program that lives, as publish.py makes it (no lock, no second
+// link), then it is neither filled nor removed: one warning, or an error if the segment
+// was asked for. When nobody has it open it is a left-over.
+GST_START_TEST(test_shm_legacy_of_another_program_is_left_alone) {
+  for (const bool by_mapping : {false, true}) {
+    const Name name;
+    const Config config = config_for(name, LegacyMode::Auto);
+    const size_t size = config.legacy_bytes;
+    int fd = open(name.path().c_str(), O_CREAT | O_RDWR, 0600);
+    fail_unless(ftruncate(fd, static_cast<off_t>(size)) == 0);
+    void *map = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    fail_unless(map != MAP_FAILED);
+    memset(map, 0xAA, size);
+    if (by_mapping)
+      close(std::exchange(fd, -1));
+    const ino_t inode = shmtest::inode_of(name.path());
+    std::vector<std::string> warnings;
+    Error error;
+    std::unique_ptr<Writer> writer = Writer::start(
+        config, [&](const std::string &text) { warnings.push_back(text); }, &error);
+    fail_unless(writer != nullptr, "%s", error.message.c_str());
+    for (int frame = 0; frame < 3; frame++)
+      fail_unless(publish(*writer, shmtest::rgb_frame(16, 16)) == Outcome::Published);
+    fail_unless_equals_uint64(View(name.path(".ring")).number(), 3);
+    writer.reset();
+    fail_unless_equals_int(warnings.size(), 1);
+    fail_unless(strstr(warnings[0].c_str(), "publish.py") != nullptr);
+    fail_unless(shmtest::inode_of(name.path()) == inode);
+    const auto *bytes = static_cast<const uint8_t *>(map);
+    for (size_t i = 0; i < size; i++)
+      fail_unless_equals_int(bytes[i], 0xAA);
+
+    fail_unless(!Writer::start(config_for(name), nullptr, &error));
+    fail_unless(error.kind == ErrorKind::Busy);
+    fail_unless(strstr(error.message.c_str(), "shm-name") != nullptr);
+    fail_unless(shmtest::inode_of(name.path()) == inode);
+    munmap(map, size);
+    if (fd >= 0)
+      close(fd);
+    publish(*start(config_for(name)), shmtest::rgb_frame(16, 16));
+    fail_unless(name.files().empty());
   }
 }
 GST_END_TEST
@@ -230,6 +277,7 @@ static Suite *shm_legacy_suite(void) {
   tcase_add_test(tcase, test_shm_legacy_auto_fills_the_first_frame);
   tcase_add_test(tcase, test_shm_legacy_never_makes_no_file);
   tcase_add_test(tcase, test_shm_legacy_left_over_is_taken_over);
+  tcase_add_test(tcase, test_shm_legacy_of_another_program_is_left_alone);
   tcase_add_test(tcase, test_shm_legacy_datagram_follows_each_frame);
   tcase_add_test(tcase, test_shm_legacy_unknown_host_is_an_error);
   return suite;

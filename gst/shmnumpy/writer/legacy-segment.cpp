@@ -70,6 +70,13 @@ LegacySegment::open(const std::string &name, uint64_t bytes, mode_t mode, Error 
   std::optional<ShmFile> file = ShmFile::open(name, &was_there, error);
   if (was_there && !file)
     return nullptr;
+  // Ours have a second link. publish.py holds no lock that could be tried.
+  if (file && !file->is_at(file->keep_path()) && file->in_use()) {
+    fail(error, ErrorKind::Busy,
+         "another program, such as Raspberry.Ninja's publish.py, uses " + path_of(name) +
+             ": choose another shm-name or stop that program");
+    return nullptr;
+  }
   if (file && (file->size() != bytes || !file->set_mode(mode) || !file->adopt())) {
     file->remove();
     file.reset();

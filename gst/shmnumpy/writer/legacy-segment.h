@@ -32,8 +32,10 @@ private:
 // Threads: write() on the streaming thread; the file is serialised by the owner.
 class LegacySegment {
 public:
-  // A file of the right size that somebody left behind is filled further, so that readers
-  // that have it open go on; any other is removed. Errors: Denied, NoSpace, Failed.
+  // A file of the right size that was left behind is filled further, so that readers that
+  // have it open go on; any other is removed. One that we did not make and somebody has
+  // open is left alone: Raspberry.Ninja's publish.py makes the same name.
+  // Errors: Busy, Denied, NoSpace, Failed.
   static std::unique_ptr<LegacySegment> open(const std::string &name, uint64_t bytes,
                                              mode_t mode, Error *error);
 

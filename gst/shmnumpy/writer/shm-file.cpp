@@ -2,6 +2,7 @@
 #include "shm-file.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -281,6 +282,16 @@ bool ShmFile::is_at(const std::string &path) const {
   struct stat info {};
   return lstat(path.c_str(), &info) == 0 && info.st_dev == device_ &&
          info.st_ino == inode_;
+}
+
+bool ShmFile::in_use() const {
+  // A write lease is given only where nobody else has the file open. Whoever opens it
+  // before it is returned has us sent a signal: one that does nothing unless asked for.
+  fcntl(fd_.get(), F_SETSIG, SIGURG);
+  if (fcntl(fd_.get(), F_SETLEASE, F_WRLCK) != 0)
+    return true;
+  fcntl(fd_.get(), F_SETLEASE, F_UNLCK);
+  return false;
 }
 
 ShmFile::Names ShmFile::repair() {

@@ -118,6 +118,10 @@ public:
   // Whether `path` is this very file.
   bool is_at(const std::string &path) const;
 
+  // Whether another open file, of whatever process and container, is this file too. Also
+  // true where the kernel cannot tell.
+  bool in_use() const;
+
   int fd() const { return fd_.get(); }
   uint64_t size() const { return size_; }
   bool set_mode(mode_t mode);
