@@ -807,7 +807,7 @@ def open_legacy(name: str = DEFAULT_NAME, *, timeout: Optional[float] = None,
                 pixel_format: str = "BGR", udp_port: int = 0) -> LegacyFrames:
     """Read the legacy segment NAME, always as copies.
 
-    pixel_format: "BGR" as publish.py and shmnumpysink format=bgr write it, or "RGB".
+    pixel_format: "BGR" as publish.py and shmnumpysink write it, or "RGB" of another writer.
     udp_port: wake on the writer's datagrams on this port of 127.0.0.1 (usually 12345)
     if no one else listens there; 0 = look at the counter each millisecond.
     """

@@ -44,7 +44,7 @@
 /* ---- legacy segment: NAME
  * --------------------------------------------------------------- */
 
-/* Pixels start at byte 5: uint8[height][width][3], rows packed, RGB or BGR.
+/* Pixels start at byte 5: uint8[height][width][3], rows packed, BGR.
  * Written in this order: pixels, size, counter; then the UDP datagram "update".
  * All four size bytes zero: no frame, or one that is larger than the segment. */
 struct shmnumpy_legacy_header {

@@ -56,7 +56,8 @@ void install_sink_properties(GObjectClass *klass) {
                           kDefaultShmName, flags));
   g_object_class_install_property(
       klass, PROP_FORMAT,
-      g_param_spec_enum("format", "Format", "Pixel format that readers get",
+      g_param_spec_enum("format", "Format",
+                        "Pixel format of the ring (the segment NAME is BGR always)",
                         format_type(), static_cast<gint>(OutputFormat::Auto), flags));
   g_object_class_install_property(
       klass, PROP_LEGACY,

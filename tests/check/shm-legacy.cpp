@@ -57,10 +57,13 @@ static Outcome publish(Writer &writer, shmnumpy_slot frame) {
   return writer.publish(slot.pixels(), frame);
 }
 
-static bool packed_pixels(const View &legacy, uint32_t width, uint32_t height) {
+// That of RGB, as BGR: red and blue change places, unless `swapped` is false.
+static bool packed_pixels(const View &legacy, uint32_t width, uint32_t height,
+                          bool swapped = true) {
   for (uint32_t y = 0; y < height; y++)
     for (uint32_t x = 0; x < width * 3; x++)
-      if (legacy.data[5 + y * width * 3 + x] != pixel(x, y))
+      if (legacy.data[5 + y * width * 3 + x] !=
+          pixel(swapped ? x / 3 * 3 + 2 - x % 3 : x, y))
         return false;
   return true;
 }
@@ -92,6 +95,10 @@ GST_START_TEST(test_shm_legacy_rows_are_packed_and_sizes_may_change) {
                   Outcome::Published);
       fail_unless(packed_pixels(legacy, width, 9), "width %u stride %u", width, stride);
       fail_unless_equals_int(legacy.data[0] * 255 + legacy.data[1], width);
+      shmnumpy_slot bgr = shmtest::rgb_frame(width, 9, stride);
+      strcpy(bgr.format, "BGR");
+      fail_unless(publish(*writer, bgr) == Outcome::Published);
+      fail_unless(packed_pixels(legacy, width, 9, false), "BGR, width %u", width);
     }
 }
 GST_END_TEST

@@ -222,12 +222,15 @@ def test_four_readers_see_whole_frames_at_full_speed(name, source):
 @pytest.mark.parametrize("size", [(640, 360), (1920, 1080), (7, 5)],
                          ids=lambda size: "%dx%d" % size)
 def test_legacy_reader_with_the_element(name, source, pixel_format, size):
+    """As publish.py's readers take it: BGR, whatever the ring holds."""
     pipeline = source(pixel_format, *size, "legacy=always udp-port=0")
     planes, data = pipelines.random_frame(pixel_format, *size)
-    with shmnumpy.open_legacy(name, pixel_format=pixel_format) as frames:
+    with shmnumpy.open_legacy(name) as frames, shmnumpy.open(name) as ring:
         pipeline.push(data)
         frame = frames.read(timeout=seconds(20))
-    assert frame.format == pixel_format and np.array_equal(frame.array, planes[0])
+        assert np.array_equal(frame.bgr(), ring.read(timeout=seconds(20)).bgr())
+    bgr = planes[0] if pixel_format == "BGR" else planes[0][..., ::-1]
+    assert frame.format == "BGR" and np.array_equal(frame.array, bgr)
 
 
 def test_legacy_reader_that_comes_later_is_served(name, source):
@@ -238,7 +241,7 @@ def test_legacy_reader_that_comes_later_is_served(name, source):
             pipeline.push(np.full((48, 64, 3), value, np.uint8))
         while frames.read(timeout=seconds(20)).number < 5:
             pass
-        with shmnumpy.open_legacy(name, pixel_format="RGB") as legacy:
+        with shmnumpy.open_legacy(name) as legacy:
             assert legacy.read(timeout=seconds(20)).array.max() == 0
             for value in range(100, 200):  # until the sink has heard of this reader
                 pipeline.push(np.full((48, 64, 3), value, np.uint8))

@@ -8,6 +8,10 @@
 
 #include <netdb.h>
 
+#ifdef HAVE_LIBYUV
+#include "yuv-convert.h"
+#endif
+
 namespace vdn::shm {
 namespace {
 
@@ -16,6 +20,22 @@ void set_size(uint8_t *header, uint32_t width, uint32_t height) {
   header[1] = static_cast<uint8_t>(width % SHMNUMPY_LEGACY_BASE);
   header[2] = static_cast<uint8_t>(height / SHMNUMPY_LEGACY_BASE);
   header[3] = static_cast<uint8_t>(height % SHMNUMPY_LEGACY_BASE);
+}
+
+// RGB to BGR. 3 * width * rows bytes are written.
+void swap_rows(uint8_t *to, const uint8_t *from, uint64_t row, uint64_t stride,
+               uint32_t rows) {
+#ifdef HAVE_LIBYUV
+  swap_red_and_blue(from, static_cast<int>(stride), to, static_cast<int>(row),
+                    static_cast<int>(row / 3), static_cast<int>(rows));
+#else
+  for (uint32_t y = 0; y < rows; y++, to += row, from += stride)
+    for (uint64_t x = 0; x < row; x += 3) {
+      to[x] = from[x + 2];
+      to[x + 1] = from[x + 1];
+      to[x + 2] = from[x];
+    }
+#endif
 }
 
 void copy_rows(uint8_t *to, const uint8_t *from, uint64_t row, uint64_t stride,
@@ -112,8 +132,8 @@ LegacySegment::LegacySegment(ShmFile file, Mapping mapping, bool was_there)
 LegacySegment::Result LegacySegment::write(const uint8_t *pixels,
                                            const shmnumpy_slot &frame) {
   uint8_t *header = mapping_.data();
-  const bool packed =
-      strcmp(frame.format, "RGB") == 0 || strcmp(frame.format, "BGR") == 0;
+  const bool rgb = strcmp(frame.format, "RGB") == 0;
+  const bool packed = rgb || strcmp(frame.format, "BGR") == 0;
   const uint64_t row = static_cast<uint64_t>(frame.width) * 3;
   const bool fits = frame.width <= SHMNUMPY_LEGACY_MAX_SIDE &&
                     frame.height <= SHMNUMPY_LEGACY_MAX_SIDE &&
@@ -123,8 +143,9 @@ LegacySegment::Result LegacySegment::write(const uint8_t *pixels,
     return packed ? Result::TooLarge : Result::NotPacked;
   }
   // Pixels, size, counter: the order in which publish.py stores them.
-  copy_rows(header + SHMNUMPY_LEGACY_PIXELS, pixels, row, frame.planes[0].stride,
-            frame.height);
+  const auto fill = rgb ? swap_rows : copy_rows;
+  fill(header + SHMNUMPY_LEGACY_PIXELS, pixels, row, frame.planes[0].stride,
+       frame.height);
   std::atomic_thread_fence(std::memory_order_release);
   set_size(header, frame.width, frame.height);
   std::atomic_thread_fence(std::memory_order_release);

@@ -45,7 +45,8 @@ public:
   bool was_there() const { return was_there_; }
 
   enum class Result { Written, TooLarge, NotPacked };
-  // Copies a frame of RGB or BGR, rows packed: pixels: uint8[height][planes[0].stride].
+  // Copies a frame of RGB or BGR, as BGR, which is what publish.py writes and its readers
+  // take: pixels: uint8[height][planes[0].stride].
   // Where that cannot be, the size in the header becomes zero.
   Result write(const uint8_t *pixels, const shmnumpy_slot &frame);
 
