@@ -75,7 +75,7 @@ cleanup() {
     kill -INT "${pids[i]}" 2>/dev/null || continue
     timeout 5 tail --pid="${pids[i]}" -f /dev/null || kill -KILL "${pids[i]}"
   done
-  rm -f "/dev/shm/$shm_name" "/dev/shm/$shm_name.ring"
+  rm -f /dev/shm/{,.}"$shm_name"{,.ring}{,.keep}
 }
 trap cleanup EXIT
 trap 'exit 130' INT

@@ -38,13 +38,16 @@ def inspect(element: str) -> Dict[str, List[str]]:
     return properties
 
 
-def kind(lines: List[str]) -> str:
+def kind(name: str, lines: List[str]) -> str:
     """Type and default value, in a few words."""
     text = "\n".join(lines)
     number = re.search(r"(?:Unsigned )?Integer(?:64)?\. Range: (\d+) - (\d+) Default: (\d+)",
                        text)
     if number:
         most = "or more" if len(number[2]) > 12 else f"to {number[2]}"
+        if name == "mode":  # as it may be written, and as everybody knows it
+            lowest, highest, usual = (f"0{int(value):o}" for value in number.groups())
+            return f"{usual} ({lowest} to {highest})"
         return f"{number[3]} ({number[1]} {most})"
     boolean = re.search(r"Boolean\. Default: (\w+)", text)
     if boolean:
@@ -82,7 +85,7 @@ def table(element: str) -> str:
                                                        name == "stats"):
             continue
         blurb = lines[0].replace("|", "\\|").replace("<", "&lt;")
-        rows.append(f"| `{name}` | {kind(lines)} | {when(lines)} | {blurb} |")
+        rows.append(f"| `{name}` | {kind(name, lines)} | {when(lines)} | {blurb} |")
     return "\n".join(rows)
 
 

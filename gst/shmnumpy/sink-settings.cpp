@@ -85,8 +85,8 @@ void install_sink_properties(GObjectClass *klass) {
       klass, PROP_MODE,
       g_param_spec_uint(
           "mode", "Mode",
-          "Permissions of the shared memory, as for chmod (384 = 0600: this "
-          "user, 432 = 0660: the group too)",
+          "Permissions of the shared memory, as for chmod (0600: this user, "
+          "0660: the group too)",
           0600, 0777, kDefaultMode, flags));
   g_object_class_install_property(
       klass, PROP_SLOTS,

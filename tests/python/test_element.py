@@ -255,7 +255,7 @@ def test_legacy_reader_that_comes_later_is_served(name, source):
 @pytest.mark.parametrize("mode, group, may", [
     (0o600, 65533, False), (0o660, 65533, True), (0o660, 65532, False)])
 def test_reader_of_another_user(name, source, mode, group, may):
-    pipeline = source("RGB", 64, 48, f"legacy=never mode={mode}")
+    pipeline = source("RGB", 64, 48, f"legacy=never mode=0{mode:o}")
     with shmnumpy.open(name) as frames:
         pipeline.push(np.zeros((48, 64, 3), np.uint8))
         assert frames.read(timeout=seconds(20))
