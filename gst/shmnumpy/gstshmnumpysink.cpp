@@ -5,9 +5,9 @@
  *
  * Hands raw video frames to any program on the machine through named shared memory: a
  * ring `NAME.ring` that readers view without a copy and without torn frames, and beside
- * it the segment `NAME`, in BGR, that readers written for Raspberry.Ninja expect. I420 and NV12,
- * as decoders make them, are converted to RGB on the way; readers never slow the pipeline
- * down.
+ * it the segment `NAME`, in BGR, that readers written for Raspberry.Ninja expect. I420
+ * and NV12, as decoders make them, are converted to RGB on the way; readers never slow
+ * the pipeline down.
  *
  * The custom event `vdoninja/reconnecting` with a boolean field `active` shows readers
  * that the publisher is away.

@@ -19,7 +19,7 @@ struct Guarded {
   int nothing = -1; // /dev/null
 };
 
-// Never destroyed: fork() may come after the destructors of statics.
+// Never destroyed: fork() may come after the destructors of all static objects.
 Guarded *guarded = nullptr;
 
 void before_fork() {
