@@ -47,7 +47,7 @@ _STALLED_NS = 1_000_000_000
 # Header: indices of the 32-bit words that change, and the fields that do not.
 _LATEST, _HEARTBEAT, _STATE, _WAKE = 0x80 // 4, 0x88, 0x98 // 4, 0x9C // 4
 _HEADER = struct.Struct("<8sII QQ II QQQ 8xQ II Q")
-_SLOT = struct.Struct("<QQQQ IIII 16s QII QII QII QII qqqq QQ II II 24s")
+_SLOT = struct.Struct("<QQQQ IIII 16s QII QII QII QII qqqq QQ II II 24s I")
 _MAGIC = b"SHMNPY2\0"
 _MAJOR = 2
 
@@ -390,6 +390,7 @@ class Frame:
     publish_utc   ns since 1970
     framerate, pixel_aspect_ratio (numerator, denominator)
     colorimetry   GStreamer's text, may be empty
+    orientation   degrees by which the picture is to be turned clockwise to stand upright
     discont, corrupted, gap       what the stream said about this frame
     """
 
@@ -413,6 +414,7 @@ class Frame:
         self.framerate: Tuple[int, int] = fields[27:29]
         self.pixel_aspect_ratio: Tuple[int, int] = fields[29:31]
         self.colorimetry: str = fields[31].split(b"\0")[0].decode("ascii", "replace")
+        self.orientation: int = fields[32]
         self._block: Optional[np.ndarray] = None
         self._segment, self._word = segment, word
         self._sequence = 2 * self.number & 0xFFFFFFFF
@@ -750,7 +752,7 @@ class LegacyFrames(_Source):
         self._counter, self._number = counter, self._number + step
         height, width = pixels.shape[:2]
         now = time.monotonic_ns(), time.time_ns()
-        fields = ((0, self._number) + (0,) * 19 + (-1,) * 4 + now + (0, 1, 1, 1, b""))
+        fields = ((0, self._number) + (0,) * 19 + (-1,) * 4 + now + (0, 1, 1, 1, b"", 0))
         frame = Frame(_Geometry(self._format, width, height, (pixels,)), fields)
         frame.missed = step - 1
         return frame

@@ -55,6 +55,7 @@ struct State {
   GstVideoInfo in{};
   GstVideoInfo out{};
   shmnumpy_slot stream{};         // what all frames of these caps have in common
+  uint32_t orientation = 0;       // as in shmnumpy_slot
   GstBuffer *shown = nullptr;     // compared, never followed: published last
   GstBuffer *prerolled = nullptr; // the same, if it will be rendered again
   bool warned_legacy = false;
@@ -299,6 +300,7 @@ static GstFlowReturn gst_shm_numpy_sink_show_frame(GstVideoSink *sink,
     return GST_FLOW_ERROR;
   }
   shmnumpy_slot slot = state.stream;
+  slot.orientation = state.orientation;
   vdn::describe_buffer(buffer, GST_BASE_SINK(sink)->segment, &slot);
   GstFlowReturn result = GST_FLOW_OK;
   if (!publish_in_place(self, *writer, frame, slot))
@@ -325,12 +327,28 @@ static GstFlowReturn gst_shm_numpy_sink_render(GstBaseSink *sink, GstBuffer *buf
   return GST_BASE_SINK_CLASS(gst_shm_numpy_sink_parent_class)->render(sink, buffer);
 }
 
+// By how many degrees clockwise the picture is to be turned. What mirrors it, too, is
+// left alone: nobody says so of a camera.
+static void see_tags(State &state, GstEvent *event) {
+  GstTagList *tags = nullptr;
+  gst_event_parse_tag(event, &tags);
+  const gchar *text = nullptr;
+  if (!gst_tag_list_peek_string_index(tags, GST_TAG_IMAGE_ORIENTATION, 0, &text))
+    return;
+  if (g_str_has_prefix(text, "rotate-"))
+    state.orientation = g_ascii_strtoull(text + strlen("rotate-"), nullptr, 10) % 360;
+}
+
 static gboolean gst_shm_numpy_sink_event(GstBaseSink *sink, GstEvent *event) {
   Impl &impl = *GST_SHM_NUMPY_SINK(sink)->impl;
   const GstEventType type = GST_EVENT_TYPE(event);
   const std::shared_ptr<Writer> writer = impl.current_writer();
   if (type == GST_EVENT_FLUSH_STOP)
     impl.state.prerolled = nullptr;
+  if (type == GST_EVENT_STREAM_START)
+    impl.state.orientation = 0;
+  if (type == GST_EVENT_TAG)
+    see_tags(impl.state, event);
   gboolean away = FALSE;
   if (writer && gst_event_has_name(event, kReconnecting) &&
       gst_structure_get_boolean(gst_event_get_structure(event), "active", &away))

@@ -75,8 +75,8 @@ SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_legacy_header) == SHMNUMPY_LEGACY_PIXELS
 #define SHMNUMPY_RING_SUFFIX ".ring"
 #define SHMNUMPY_MAGIC "SHMNPY2" /* with its NUL: 8 bytes */
 #define SHMNUMPY_ABI_MAJOR 2
-#define SHMNUMPY_ABI_MINOR 0
-#define SHMNUMPY_ABI 0x00020000u
+#define SHMNUMPY_ABI_MINOR 1
+#define SHMNUMPY_ABI 0x00020001u
 #define SHMNUMPY_MAX_SLOTS 60
 #define SHMNUMPY_MAX_PLANES 4
 #define SHMNUMPY_NO_TIME (-1) /* pts, duration, running time, capture time unknown */
@@ -217,7 +217,7 @@ struct shmnumpy_slot {
   uint32_t par_n; /* shape of a pixel */
   uint32_t par_d;
   char colorimetry[24]; /* GStreamer's text, of the pixels in the slot; may be empty */
-  uint32_t orientation; /* reserved: 0 */
+  uint32_t orientation; /* degrees clockwise to turn it by: 0, 90, 180, 270; 2.1 */
   uint32_t reserved0;
   uint64_t ref_frame_no; /* reserved for the way back: frame this one was made from */
   uint8_t reserved1[24];

@@ -206,6 +206,25 @@ GST_START_TEST(test_shmnumpysink_frames_carry_times_and_flags) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_shmnumpysink_frames_say_how_to_turn_them) {
+  const Name name;
+  GstHarness *harness = harness_for(name);
+  set_caps(harness, "RGB", 16, 16);
+  const struct {
+    const char *tag;
+    unsigned degrees;
+  } cases[] = {{nullptr, 0}, {"rotate-90", 90}, {"flip-rotate-90", 90}, {"rotate-0", 0}};
+  for (const auto &c : cases) {
+    if (c.tag)
+      gst_harness_push_event(harness, gst_event_new_tag(gst_tag_list_new(
+                                          GST_TAG_IMAGE_ORIENTATION, c.tag, nullptr)));
+    fail_unless_equals_int(gst_harness_push(harness, filled(768, 1)), GST_FLOW_OK);
+    fail_unless_equals_int(View(name.path(".ring")).slot().orientation, c.degrees);
+  }
+  gst_harness_teardown(harness);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shmnumpysink_caps_may_change_with_each_frame) {
   const Name name;
   GstHarness *harness = harness_for(name, "legacy=always");
@@ -391,6 +410,7 @@ static Suite *shmnumpysink_suite(void) {
   tcase_add_test(tcase, test_shmnumpysink_red_is_where_the_format_says);
   tcase_add_test(tcase, test_shmnumpysink_native_passes_each_format);
   tcase_add_test(tcase, test_shmnumpysink_frames_carry_times_and_flags);
+  tcase_add_test(tcase, test_shmnumpysink_frames_say_how_to_turn_them);
   tcase_add_test(tcase, test_shmnumpysink_caps_may_change_with_each_frame);
   tcase_add_test(tcase, test_shmnumpysink_8k_frame_is_published);
   tcase_add_test(tcase, test_shmnumpysink_state_word_follows_the_stream);

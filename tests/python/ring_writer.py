@@ -77,15 +77,16 @@ class RingWriter:
         return 0x1000 + slot * 256
 
     def describe(self, slot, width, height, name, padding=0, pts=-1, flags=0,
-                 colorimetry=b""):
+                 colorimetry=b"", orientation=0):
         planes, size = self.layout(width, height, name, padding)
         flat = [value for plane in planes for value in plane[:3]]
         flat += [0] * (12 - len(flat))
         at = self.descriptor(slot)
-        struct.pack_into("<QQQ IIII 16s QIIQIIQIIQII qqqq QQ IIII 24s", self.map, at + 8,
+        struct.pack_into("<QQQ IIII 16s QIIQIIQIIQII qqqq QQ IIII 24s I", self.map, at + 8,
                          self.number, 0x20000 + slot * self.stride, size, width, height,
                          len(planes), flags, name.encode(), *flat, pts, -1, pts, -1,
-                         time.monotonic_ns(), time.time_ns(), 30, 1, 1, 1, colorimetry)
+                         time.monotonic_ns(), time.time_ns(), 30, 1, 1, 1, colorimetry,
+                         orientation)
 
     def publish(self, data, width, height, name="RGB", step=None, **more):
         """Publish tightly packed planes; stop after `step` if one is named."""

@@ -48,7 +48,7 @@ def test_reader_uses_these_offsets():
     assert shmnumpy._STATE * 4 == header["state"]
     assert shmnumpy._WAKE * 4 == header["wake"]
     assert shmnumpy._HEADER.size == header["writer_start_boottime_ns"] + 8
-    assert shmnumpy._SLOT.size == slot["colorimetry"] + 24
+    assert shmnumpy._SLOT.size == slot["orientation"] + 4
 
 
 def test_states_and_formats_have_the_names_of_the_layout():

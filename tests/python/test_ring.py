@@ -37,7 +37,8 @@ def frames(writer):
 
 def test_frame_carries_pixels_and_metadata(writer, frames):
     pixels = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(5, 6, 3)
-    writer.publish(pixels, 6, 5, padding=2, pts=123, flags=3, colorimetry=b"sRGB")
+    writer.publish(pixels, 6, 5, padding=2, pts=123, flags=3, colorimetry=b"sRGB",
+                   orientation=90)
     frame = frames.read(timeout=seconds(5))
     assert frame.array.shape == (5, 6, 3) and np.array_equal(frame.array, pixels)
     assert (frame.format, frame.number, frame.missed) == ("RGB", 1, 0)
@@ -45,6 +46,7 @@ def test_frame_carries_pixels_and_metadata(writer, frames):
     assert frame.duration is None and frame.capture_time is None
     assert frame.discont and frame.corrupted and not frame.gap
     assert frame.framerate == (30, 1) and frame.pixel_aspect_ratio == (1, 1)
+    assert frame.orientation == 90
     assert frame.colorimetry == "sRGB" and 0 <= frame.age < 5
     assert frame.array.flags.c_contiguous and frame.array.flags.writeable
     assert np.array_equal(np.asarray(frame), pixels)
