@@ -140,6 +140,10 @@ class Publisher:
         line = self.publishers[stream_id].expect('"event":"answer"')
         return json.loads(line)["codecs"]
 
+    def change_size(self, stream_id="abc"):
+        """The picture is twice as large from now on, or as large as it was again."""
+        self.publishers[stream_id].process.send_signal(signal.SIGUSR2)
+
     def close(self):
         for process in self.publishers.values():
             process.close()

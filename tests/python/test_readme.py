@@ -7,10 +7,14 @@ for what cannot run here. A launch line in a block without one fails the test.
 
 What a line says stays as it is, but for the place of the server, the name of the shared
 memory, and displays and loudspeakers, which become sinks that only wait for the clock.
+While a line records, the picture grows to twice its size and back, as one does when
+somebody turns a phone; all of it must be in the file, and be decoded without a complaint.
 """
 import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -63,7 +67,7 @@ class Pipeline:
     """A launch line that plays, and how many buffers each of its sinks got."""
 
     def __init__(self, description):
-        self.counts = {}
+        self.counts, self.sizes = {}, []
         self.pipeline = Gst.parse_launch(description)
         if not isinstance(self.pipeline, Gst.Pipeline):
             element, self.pipeline = self.pipeline, Gst.Pipeline()
@@ -87,6 +91,9 @@ class Pipeline:
             if factory and factory.get_name() == "vdoninjasrc":
                 return
             parent = parent.get_parent()
+        factory = element.get_factory()
+        if factory and factory.get_name() == "vdoninjasrc":
+            element.connect("pad-added", lambda _e, pad: self.watch_size(pad))
         name = element.get_name()
         is_sink = not any(pad.get_direction() == Gst.PadDirection.SRC
                           for pad in element.pads) and element.get_static_pad("sink")
@@ -100,6 +107,24 @@ class Pipeline:
 
         element.get_static_pad("sink").add_probe(
             Gst.PadProbeType.BUFFER | Gst.PadProbeType.BUFFER_LIST, count)
+
+    def watch_size(self, pad):
+        """The width of each picture that comes out of the source."""
+        def note(pad, _info):
+            caps = pad.get_current_caps()
+            found, width = caps.get_structure(0).get_int("width") if caps else (False, 0)
+            if found:
+                self.sizes.append(width)
+            return Gst.PadProbeReturn.OK
+
+        if pad.get_name().startswith("video"):
+            pad.add_probe(Gst.PadProbeType.BUFFER | Gst.PadProbeType.BUFFER_LIST, note)
+
+    def see(self, width):
+        """Wait for some more pictures of this width."""
+        begin = len(self.sizes)
+        self.wait(lambda: self.sizes[begin:].count(width) >= FRAMES,
+                  Gst.MessageType.UNKNOWN, f"pictures {width} pixels wide")
 
     def done(self):
         return self.counts and all(n >= FRAMES for n in self.counts.values())
@@ -152,9 +177,37 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
         with Pipeline(adapt(text, publisher.server, name)) as pipeline:
             pipeline.play()
             if " -e " in text:
+                for width in (640, 320):
+                    publisher.change_size()
+                    pipeline.see(width)
                 pipeline.finish()
     if " -e " in text:
-        assert sum(file.stat().st_size for file in tmp_path.iterdir()) > 3000
+        check_recording(tmp_path)
+
+
+def check_recording(folder):
+    """What was written, one file or many, has pictures of both sizes and none is broken."""
+    assert sum(file.stat().st_size for file in folder.iterdir()) > 3000
+    if not shutil.which("ffprobe"):
+        pytest.skip("ffmpeg is not installed: the recording is not read")
+    widths = []
+    for file in sorted(folder.iterdir()):
+        if file.suffix == ".m3u8":
+            continue
+        probe = subprocess.run(
+            ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
+             "frame=width", "-of", "default=nokey=1:noprint_wrappers=1", str(file)],
+            capture_output=True, text=True, check=True)
+        assert not probe.stderr, f"{file.name}: {probe.stderr}"
+        widths += [int(line) for line in probe.stdout.split() if line.isdigit()]
+        if file.suffix != ".ts":
+            length = subprocess.check_output(
+                ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of",
+                 "default=nokey=1:noprint_wrappers=1", str(file)], text=True)
+            assert float(length) > 1  # N/A in a file that was not finished
+    runs = [width for i, width in enumerate(widths) if not i or widths[i - 1] != width]
+    assert runs == [320, 640, 320], widths
+    assert widths.count(640) >= FRAMES - 2, widths
 
 
 def run_python(text, name):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Recordings that `gst-launch-1.0 -e` finishes on Ctrl-C, read to the last frame by other
-programs than the one that wrote them."""
+programs than the one that wrote them. While they are made, the picture becomes twice as
+large and small again."""
 import json
 import shutil
 import subprocess
@@ -17,8 +18,10 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}
 CODECS = "vp8,vp9,h264"
 SECONDS = 3  # of recording, by the clock of the pipeline
 
-PASS_H264 = "video/x-h264 ! h264parse"
-ENCODE_H264 = "videoconvert ! x264enc tune=zerolatency speed-preset=ultrafast ! h264parse"
+# With its parameters in the stream: those of another size need no other header.
+AVC3 = "h264parse ! video/x-h264,stream-format=avc3"
+PASS_H264 = f"video/x-h264 ! {AVC3}"
+ENCODE_H264 = f"videoconvert ! x264enc tune=zerolatency speed-preset=ultrafast ! {AVC3}"
 PASS_OPUS = "audio/x-opus ! opusparse"
 ENCODE_AAC = "audioconvert ! audioresample ! avenc_aac ! aacparse"
 ENCODE_VP8 = "videoconvert ! vp8enc deadline=1 cpu-used=8"
@@ -48,6 +51,17 @@ def span(path, kind):
     ends = [start + float(packet.get("duration_time", 0))
             for start, packet in zip(starts, packets)]
     return len(packets), max(ends) - min(starts)
+
+
+def widths(path):
+    """Of the pictures one after the other, without repetition."""
+    lines = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries",
+         "frame=width", "-of", "default=nokey=1:noprint_wrappers=1", path],
+        capture_output=True, text=True, check=True)
+    assert not lines.stderr, lines.stderr  # of a picture that cannot be decoded
+    found = [int(line) for line in lines.stdout.split() if line.isdigit()]
+    return [width for i, width in enumerate(found) if not i or found[i - 1] != width]
 
 
 def discovered(path):
@@ -84,13 +98,16 @@ def record(name, publisher, stream_id, folder):
                  "! mux.")
     times = {"seen": [], "heard": []}
 
-    def long_enough(text):
+    def long_enough(text, seconds=SECONDS):
         for kind, known in times.items():
             if f"{kind}: last-message = chain" in text:
                 known.append(seconds_of(text))
-        return times["seen"] and times["seen"][-1] - times["seen"][0] >= SECONDS
+        return times["seen"] and times["seen"][-1] - times["seen"][0] >= seconds
 
     with Launch(line, "-e") as launch:
+        for third in (1, 2):
+            launch.expect(lambda text: long_enough(text, SECONDS * third / 3))
+            publisher.change_size(stream_id)
         launch.expect(long_enough)
         read = len(launch.lines)
         launch.interrupt()
@@ -116,6 +133,7 @@ def test_recording_is_whole(name, recordings):
     streams = probe(path, "-show_streams")["streams"]
     assert sorted(stream["codec_name"] for stream in streams) == sorted(codecs)
     assert [s["width"] for s in streams if s["codec_type"] == "video"] == [320]
+    assert widths(path) == [320, 640, 320]
     packets, video_span = span(path, "v")
     assert packets >= 0.9 * len(set(seen))  # identity repeats and skips a line at times
     assert abs(video_span - (seen[-1] - seen[0])) < 0.3, (video_span, seen)

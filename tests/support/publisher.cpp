@@ -133,6 +133,8 @@ void Publisher::set_size(int width, int height) {
     video_config_.height = height;
     if (video_)
       video_->set_size(width, height);
+    for (const TrackPtr &track : alternatives_)
+      track->set_size(width, height);
   });
 }
 
