@@ -357,8 +357,8 @@ void install_connection(GObjectClass *klass) {
       "stun://host:port; unset: the service's own with VDO.Ninja's servers and none "
       "with others, \"\": none");
   install_list(klass, PROP_TURN_SERVERS, "turn-servers", "TURN servers",
-               "Relays to use, turn(s)://user:password@host:port each, user and password "
-               "percent-encoded",
+               "Relays to use, as in <\"turn://user:password@host:3478\">, turns:// for "
+               "TLS; user and password percent-encoded",
                "turn-server");
   install_enum(klass, PROP_ICE_TRANSPORT_POLICY, "ice-transport-policy",
                "ICE transport policy", "Whether to connect directly or by relays only",

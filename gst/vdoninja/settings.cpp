@@ -127,8 +127,8 @@ bool check_ice_servers(const Settings &settings, GError **error) {
     if (!is_ice_server(server, true)) {
       // Not the value: it may hold a password.
       refuse(error, "turn-servers: an entry is not turn(s)://user:password@host:port; in "
-                    "gst-launch-1.0 write turn-servers='<\"turn://user:password@host:3478"
-                    "\">'");
+                    "gst-launch-1.0 write "
+                    "turn-servers='<\"turn://user:password@host:3478\">'");
       return false;
     }
   if (!settings.stun_server.empty() && !is_ice_server(settings.stun_server, false)) {

@@ -1,11 +1,75 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""README.md and docs/elements.md name what gst-inspect-1.0 shows of this build."""
+"""The documents name what gst-inspect-1.0 shows of this build, and GStreamer takes each value
+of a property that they or the messages of the elements show."""
+import glob
 import os
 import re
+import shlex
 import subprocess
 import sys
 
+import pytest
+
+import pipelines
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+ELEMENTS = ("vdoninjasrc", "shmnumpysink")
+CODE = re.compile(r"^ *```.*?^ *```|(?<!`)`[^`\n]+`", re.M | re.S)
+# NAME=VALUE as a word of a command line: not a field of caps, nor a parameter of a link.
+SETTING = re.compile(r"""(?<![^\s`])([a-z][a-z-]*)=((?:"[^"]*"|'[^']*'|[^\s"'`])+)""")
+
+
+def settings_shown():
+    """Each NAME=VALUE that somebody may copy, once."""
+    found = {}
+    for path in (glob.glob(os.path.join(ROOT, "*.md")) +
+                 glob.glob(os.path.join(ROOT, "docs", "*.md"))):
+        with open(path, encoding="utf-8") as file:
+            for code in CODE.findall(file.read()):
+                found.update(dict.fromkeys(match[0] for match in SETTING.finditer(code)))
+    for path in glob.glob(os.path.join(ROOT, "gst", "vdoninja", "**", "*.cpp"),
+                          recursive=True):
+        with open(path, encoding="utf-8") as file:
+            for text in re.findall(r'"((?:[^"\\\n]|\\.)*)"', file.read()):
+                text = text.replace('\\"', '"')
+                found.update(dict.fromkeys(match[0].rstrip(",;")
+                                           for match in SETTING.finditer(text)))
+    return sorted(found)
+
+
+def settings_of_ours():
+    """(element, name, as it is typed) of those that are properties of our elements."""
+    if pipelines.MISSING:
+        return
+    elements = [pipelines.Gst.ElementFactory.make(name) for name in ELEMENTS]
+    for text in settings_shown():
+        name = text.partition("=")[0]
+        for kind, element in zip(ELEMENTS, elements):
+            if element is not None and element.find_property(name):
+                yield kind, name, text
+
+
+SETTINGS = list(settings_of_ours())
+
+
+@pipelines.needs_element
+def test_settings_are_found():
+    names = {name for _, name, _ in SETTINGS}
+    assert {"turn-servers", "video-codecs", "stream-id", "password", "latency",
+            "shm-name"} <= names
+
+
+@pytest.mark.parametrize("kind,name,text", SETTINGS, ids=[text for *_, text in SETTINGS])
+def test_value_shown_is_taken(kind, name, text):
+    """As a shell hands it to gst-launch-1.0."""
+    element = pipelines.Gst.parse_launchv([kind, *shlex.split(text)])
+    shown = shlex.split(text)[0].partition("=")[2]
+    pspec = element.find_property(name)
+    if pspec.value_type.name == "GstValueArray":
+        items = list(element.get_property(name))
+        assert items and not any(mark in item for item in items for mark in '<>", ')
+    elif pspec.value_type.name in ("guint", "gint", "guint64"):
+        assert str(element.get_property(name)) == shown  # out of range it is another
 
 
 def test_readme_has_the_properties_of_this_build():

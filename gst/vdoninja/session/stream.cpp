@@ -271,7 +271,8 @@ void Stream::expect_connection(unsigned limit_ms) {
     lost("no connection with the publisher within " + std::to_string(limit_ms / 1000) +
              " s; a firewall may be in the way, " +
              (relayed ? "and turn-servers did not help: check address, user and password"
-                      : "a TURN server would help (turn-servers)"),
+                      : "a TURN server would help: "
+                        "turn-servers='<\"turn://user:password@host:3478\">'"),
          true);
   });
 }
