@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Keeps the tables of properties in README.md equal to what gst-inspect-1.0 says.
+"""Keeps the tables of properties in docs/properties.md equal to what gst-inspect-1.0 says.
 
 meson devenv -C build ../scripts/properties.py           complains about differences
 meson devenv -C build ../scripts/properties.py --write   writes the tables
@@ -11,7 +11,8 @@ import subprocess
 import sys
 from typing import Dict, List
 
-README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "README.md")
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs",
+                    "properties.md")
 # Element: an element of the same base class, whose properties are left out, and the
 # inherited properties that are worth a row all the same.
 ELEMENTS = {"vdoninjasrc": ("bin", ()), "shmnumpysink": ("fakesink", ("sync",))}
@@ -90,21 +91,21 @@ def table(element: str) -> str:
 
 
 def main() -> int:
-    with open(README, encoding="utf-8") as file:
+    with open(PAGE, encoding="utf-8") as file:
         old = new = file.read()
     for element in ELEMENTS:
         start, end = f"<!-- properties of {element} -->\n", "\n<!-- end of properties -->"
         before, found, rest = new.partition(start)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            sys.exit(f"README.md has no place for the properties of {element}")
+            sys.exit(f"docs/properties.md has no place for the properties of {element}")
         new = before + start + table(element) + end + after
     if new == old:
         return 0
     if "--write" not in sys.argv:
-        print("README.md differs from gst-inspect-1.0; scripts/properties.py --write")
+        print("docs/properties.md differs from gst-inspect-1.0; scripts/properties.py --write")
         return 1
-    with open(README, "w", encoding="utf-8") as file:
+    with open(PAGE, "w", encoding="utf-8") as file:
         file.write(new)
     return 0
 

@@ -63,3 +63,8 @@ async function audioTrack() {
 export async function makeMedia(canvas) {
   return new MediaStream([videoTrack(canvas), await audioTrack()]);
 }
+
+// The same of the camera, as web pages ask for it.
+export async function openCamera(size) {
+  return navigator.mediaDevices.getUserMedia({video: {...size, frameRate: FPS}, audio: true});
+}

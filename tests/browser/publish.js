@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Publishes a canvas and a tone through a VDO.Ninja handshake server. The query says how:
-// server, id, dialect (hosted or custom), codec, password, salt, size. What happens is
+// server, id, dialect (hosted or custom), codec, password, salt, size, and camera, with which
+// the picture is the camera's. What happens is
 // handed to window.report(text) as JSON where a driver has put it, else to the console.
-import {makeMedia} from './media.js';
+import {makeMedia, openCamera} from './media.js';
 import {Secret} from './secret.js';
 import {Viewer, randomText} from './viewer.js';
 
@@ -135,7 +136,9 @@ async function main() {
   await askForPermission();
   const secret = await Secret.make(query.get('password') ?? '',
                                    query.get('salt') ?? 'vdo.ninja');
-  const publisher = new Publisher(secret, await makeMedia(canvas));
+  const media = query.has('camera') ? await openCamera({width, height})
+                                    : await makeMedia(canvas);
+  const publisher = new Publisher(secret, media);
   publisher.connect();
   setInterval(() => publisher.reportStats(), 1000);
   // Viewers of a page that is reloaded or closed need not wait for a time-out.

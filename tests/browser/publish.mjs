@@ -14,6 +14,7 @@ const USAGE = `usage: publish.mjs --server URL --stream-id ID
   --codec h264|vp8|vp9      the only one to offer (whatever the viewer prefers)
   --password TEXT           VDO.Ninja's default; "off" for none
   --size WxH                of the pictures (1280x720)
+  --camera FILE             a film (.mjpeg, .y4m) that the camera sees, instead of stamps
   --seconds N               to run, 0: until stdin ends (0)
   --chromium FILE           the browser (/usr/bin/chromium)`;
 
@@ -37,7 +38,7 @@ function parse() {
   const {values} = parseArgs({options: {
     server: text, 'stream-id': text, codec: text, password: text,
     dialect: {...text, default: 'hosted'}, size: {...text, default: '1280x720'},
-    seconds: {...text, default: '0'},
+    seconds: {...text, default: '0'}, camera: text,
     chromium: {...text, default: '/usr/bin/chromium'}}});
   if (!values.server || !values['stream-id'])
     throw new Error('--server and --stream-id are needed');
@@ -64,8 +65,9 @@ async function serve() {
 
 function pageUrl(origin, options) {
   const url = new URL('publish.html', origin);
-  const {server, 'stream-id': id, dialect, codec, password, size} = options;
-  for (const [name, value] of Object.entries({server, id, dialect, codec, password, size}))
+  const {server, 'stream-id': id, dialect, codec, password, size, camera} = options;
+  for (const [name, value] of
+    Object.entries({server, id, dialect, codec, password, size, camera}))
     if (value !== undefined)
       url.searchParams.set(name, value);
   return url.href;
@@ -101,7 +103,9 @@ function untilTheEnd(page, seconds) {
 async function main(options) {
   const server = await serve();
   const browser = await chromium.launch({
-    executablePath: options.chromium, args: FLAGS,
+    executablePath: options.chromium,
+    args: options.camera ? [...FLAGS, `--use-file-for-fake-video-capture=${options.camera}`]
+                         : FLAGS,
     // Chromium has no sandbox for root.
     chromiumSandbox: process.getuid() !== 0,
     handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false});

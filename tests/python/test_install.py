@@ -26,8 +26,8 @@ def make_venv(folder):
     return os.path.join(folder, "bin", "python")
 
 
-def test_lines_of_the_readme_install_it_offline(tmp_path):
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+def test_lines_of_the_page_install_it_offline(tmp_path):
+    with open(os.path.join(ROOT, "docs", "install.md"), encoding="utf-8") as file:
         lines = VENV_LINES.search(file.read())[0]
     make_venv(tmp_path / "probe")
     for package in ("setuptools", "wheel"):

@@ -72,7 +72,7 @@ def test_value_shown_is_taken(kind, name, text):
         assert str(element.get_property(name)) == shown  # out of range it is another
 
 
-def test_readme_has_the_properties_of_this_build():
+def test_tables_have_the_properties_of_this_build():
     result = subprocess.run(
         [sys.executable, os.path.join(ROOT, "scripts", "properties.py")],
         capture_output=True, text=True)

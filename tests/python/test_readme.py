@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The launch lines and Python programs of README.md and docs/recipes.md do what they say.
+"""The launch lines and Python programs of README.md and docs/ do what they say.
 
 A block of `sh` or `python` that needs a stream has a comment above it: <!-- run --> or
-<!-- run: codec=h264 password=secret --> for what the publisher must be, <!-- skip: why -->
-for what cannot run here. A launch line in a block without one fails the test.
+<!-- run: codec=h264 password=secret --> for what the publisher must be, <!-- run: once -->
+for a program that ends by itself, <!-- skip: why --> for what cannot run here. A launch line in a block without one fails the test.
 
 What a line says stays as it is, but for the place of the server, the name of the shared
 memory, and displays and loudspeakers, which become sinks that only wait for the clock.
@@ -34,7 +34,9 @@ Gst.init(None)
 
 def blocks():
     """Each line or program: (id, mark, options, language, text)."""
-    for name in ("README.md", os.path.join("docs", "recipes.md")):
+    pages = sorted(os.path.join("docs", name) for name in os.listdir(
+        os.path.join(ROOT, "docs")) if name.endswith(".md"))
+    for name in ["README.md", *pages]:
         with open(os.path.join(ROOT, name), encoding="utf-8") as file:
             for mark, options, language, text in BLOCK.findall(file.read()):
                 parts = [text] if language == "python" else \
@@ -170,6 +172,9 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
         pytest.skip(options)
     assert mark, "the block has neither <!-- run --> nor <!-- skip: why -->"
     monkeypatch.chdir(tmp_path)
+    if options == "once":
+        subprocess.run([sys.executable, "-c", text], check=True)
+        return
     if language == "python":
         run_python(text, name)
         return
