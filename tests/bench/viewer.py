@@ -185,7 +185,7 @@ def record(args, server, stream_id, path):
     """The encoded stream as a file, longer than paced_cost() needs."""
     with running(["gst-launch-1.0", "-q", *source(server, stream_id), "!", "video/x-h264",
                   "!", "filesink", f"location={path}"], stdout=subprocess.DEVNULL):
-        time.sleep(args.seconds + 5)
+        time.sleep(args.seconds + 12)  # some of it goes by before the first frame
 
 
 def paced_cost(args, elements):

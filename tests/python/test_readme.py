@@ -225,3 +225,16 @@ def run_python(text, name):
             lines = [program.stdout.readline() for _ in range(FRAMES)]
             program.terminate()
     assert all(lines), lines
+
+
+def test_figures_of_the_readme_are_those_of_the_table():
+    pages = {}
+    for page in ("README.md", os.path.join("docs", "figures.md")):
+        with open(os.path.join(ROOT, page), encoding="utf-8") as file:
+            pages[page] = " ".join(file.read().split())
+    claimed = re.search(r"takes ([\d.]+) times the CPU for each frame and ([\d.]+) times as "
+                        r"long from painting", pages["README.md"])
+    told = [re.search(rf"\| {what}[^|]*\|(?:[^|]*\|){{5}} publish.py --buffer 50 "
+                      r"\|[^|]*\| ([\d.]+) \|", pages[os.path.join("docs", "figures.md")])[1]
+            for what in ("CPU of the receiver", "From painting")]
+    assert list(claimed.groups()) == told
