@@ -47,7 +47,7 @@ def screenshot(url, path):
 
 def main():
     photo, output = sys.argv[1:]
-    name = f"picture-{secrets.token_hex(4)}"
+    name = f"camera-{secrets.token_hex(2)}"
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "camera.mjpeg")
         film(photo, path)
