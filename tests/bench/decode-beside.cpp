@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What vdoninjasrc adds to decoding, packet by packet: each RTP packet that leaves the
-// jitterbuffer goes through the element and through a bare chain, one after the other on
-// the same thread, in turns as to which comes first. Usage: decode-beside FRAMES SETTLE
-// "LAUNCH LINE with vdoninjasrc name=src" "BARE CHAIN from name=in to name=out". Prints
-// one line of JSON.
+// jitterbuffer goes through the element and through a bare chain, one after the other
+// from the same thread, in turns as to which comes first. Usage: decode-beside FRAMES
+// SETTLE "LAUNCH LINE with vdoninjasrc name=src" "BARE CHAIN from name=in to name=out".
+// Prints one line of JSON.
 #include <algorithm>
+#include <condition_variable>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include <dirent.h>
+#include <pthread.h>
 
 #include <gst/rtp/gstrtpbuffer.h>
 
@@ -56,22 +58,40 @@ gint64 clock_cost() {
   return sum / kRounds;
 }
 
-// One of the two ways. Pushes happen on one thread; pictures may come on another.
+// One of the two ways. Pushes happen on one thread; pictures may come on another, and
+// are waited for, so that the ways do not take the processor from each other.
 struct Way {
   std::mutex mutex;
+  std::condition_variable came;
   std::map<GstClockTime, gint64> entered; // by timestamp, when the last packet did
   std::map<GstClockTime, gint64> took;
-  gint64 cpu = 0;
+  gint64 cpu = 0; // of the thread that pushes, and of the one that pictures come on
   const gint64 clock = clock_cost();
+  pthread_t pusher{}, other{};
+  bool has_pictures = false, has_other = false;
 
+  gint64 spent() {
+    gint64 sum = now(CLOCK_THREAD_CPUTIME_ID);
+    std::lock_guard<std::mutex> lock(mutex);
+    clockid_t of_other = 0;
+    if (has_other && pthread_getcpuclockid(other, &of_other) == 0)
+      sum += now(of_other);
+    return sum;
+  }
   template <typename Push> void push(GstClockTime time, bool last, Push push) {
+    pusher = pthread_self();
     if (last) {
       std::lock_guard<std::mutex> lock(mutex);
       entered[time] = now(CLOCK_MONOTONIC);
     }
-    const gint64 before = now(CLOCK_THREAD_CPUTIME_ID);
+    const gint64 before = spent();
     push();
-    cpu += now(CLOCK_THREAD_CPUTIME_ID) - before - clock;
+    if (last) {
+      std::unique_lock<std::mutex> lock(mutex);
+      came.wait_for(lock, std::chrono::milliseconds(100),
+                    [&] { return !has_pictures || took.count(time); });
+    }
+    cpu += spent() - before - clock;
   }
   void watch(GstPad *pad) {
     gst_pad_add_probe(
@@ -83,6 +103,10 @@ struct Way {
           const auto at = way->entered.find(time);
           if (at != way->entered.end())
             way->took[time] = now(CLOCK_MONOTONIC) - at->second;
+          way->has_pictures = true;
+          way->has_other = !pthread_equal(pthread_self(), way->pusher);
+          way->other = pthread_self();
+          way->came.notify_one();
           return GST_PAD_PROBE_OK;
         },
         this, nullptr);

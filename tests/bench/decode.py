@@ -3,10 +3,10 @@
 """What vdoninjasrc costs behind webrtcbin, beside a bare rtph264depay ! h264parse ! avdec_h264.
 
 Plays a test publisher on this machine. Each RTP packet that leaves webrtcbin's
-jitterbuffer goes through the element and through the bare chain, on the same thread, in
+jitterbuffer goes through the element and through the bare chain, from the same thread, in
 turns as to which comes first. Latency: from handing over the packet with the marker to
-the picture on the element's pad. CPU: of that thread while it is in the way concerned,
-which holds all the element does with a packet; its loop thread is given besides. The
+the picture on the element's pad, by way of its playout thread. CPU: of both threads while
+a packet is in the way concerned; the loop thread is given besides. The
 same is done with encoded output and with a pad that nobody linked, and with decodebin3 as
 the other way. Exit status 1 when a bound is exceeded.
 """
