@@ -402,7 +402,10 @@ void Stream::lost(const std::string &why, bool silent_peer) {
   const bool eager = was_playing_ && g_get_monotonic_time() - lost_at_ < kEagerUs;
   if (!eager && failures_ > 1) {
     retry_.start(play_delay_ms(host_.dialect, true, failures_ - 1, g_random_double()),
-                 [this] { request(); });
+                 [this, silent_peer] {
+                   if (!silent_peer || !host_.renew_identity())
+                     request();
+                 });
     return;
   }
   const bool renews = silent_peer && host_.renew_identity();
