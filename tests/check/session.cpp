@@ -4,8 +4,10 @@
 
 #include "loop-call.h"
 #include "offers.h"
+#include "watched.h"
 
 using namespace vdn;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -21,10 +23,11 @@ Asked second_offer(const std::string &second) {
   ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
   const auto loop = std::make_shared<Loop>("test");
   const auto disposer = std::make_shared<Disposer>();
-  const auto bin = ObjPtr<GstElement>::adopt(gst_pipeline_new(nullptr));
+  const auto bin = ObjPtr<GstElement>::adopt(gst_bin_new(nullptr));
   const Address me;
   const Secret secret("false", "salt");
   Asked asked;
+  Watched<bool> gone;
   call(*loop, [&] {
     Session::Callbacks callbacks;
     callbacks.choose = [](const Offer &offer) {
@@ -46,10 +49,17 @@ Asked second_offer(const std::string &second) {
       message.description = Description{true, sdp};
       session->handle_offer(message, false);
     }
+    g_object_weak_ref(
+        G_OBJECT(session->webrtcbin()),
+        [](gpointer data, GObject *) {
+          static_cast<Watched<bool> *>(data)->update([](bool &yes) { yes = true; });
+        },
+        &gone);
     session->close();
   });
   loop->stop();
-  fail_unless(disposer->wait());
+  fail_unless(gone.wait(20s, [](bool yes) { return yes; }));
+  disposer->wait();
   return asked;
 }
 
