@@ -21,7 +21,9 @@ from viewer import publishing, source
 BARE = ("rtph264depay name=in ! h264parse ! avdec_h264 ! "
         "fakesink name=out sync=false async=false")
 DECODEBIN3 = "identity name=in ! decodebin3 ! video/x-raw ! fakesink name=out sync=false async=false"
-BOUNDS = {"added": 0.1, "raw": 1.05, "encoded": 0.10, "unlinked": 0.02}
+# Of an idle machine. The playout stage hands each picture to another thread: 0.03 to 0.08 ms,
+# and 4 to 9 % of the CPU that decoding 720p takes.
+BOUNDS = {"added": 0.1, "raw": 1.12, "encoded": 0.15, "unlinked": 0.02}
 
 
 def run(args, to, output, beside):
