@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The two things that are done to a source pad of webrtcbin which is not linked.
+// What is done to a source pad of webrtcbin which is not linked, and keyframe requests.
 #pragma once
 
 #include "gst-ptr.h"
@@ -20,12 +20,16 @@ inline gulong discard_media(GstPad *pad, gulong block) {
   return drop;
 }
 
-// Asks the sender behind `pad` for a keyframe (rtpsession turns this into a PLI).
+// What asks upstream for a keyframe (rtpsession turns this into a PLI). (transfer full)
+inline GstEvent *new_keyframe_request() {
+  return gst_event_new_custom(
+      GST_EVENT_CUSTOM_UPSTREAM,
+      gst_structure_new("GstForceKeyUnit", "all-headers", G_TYPE_BOOLEAN, TRUE, nullptr));
+}
+
+// Asks the sender behind `pad` for one.
 inline void request_keyframe(GstPad *pad) {
-  gst_pad_send_event(
-      pad, gst_event_new_custom(GST_EVENT_CUSTOM_UPSTREAM,
-                                gst_structure_new("GstForceKeyUnit", "all-headers",
-                                                  G_TYPE_BOOLEAN, TRUE, nullptr)));
+  gst_pad_send_event(pad, new_keyframe_request());
 }
 
 } // namespace vdn

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "mutex.h"
+#include "rtp-pad.h"
 
 using vdn::Backlog;
 using vdn::Lock;
@@ -163,10 +164,7 @@ static void run(gpointer self) {
   if (!item)
     return;
   if (asks && impl->config.video)
-    gst_pad_push_event(impl->sink, gst_event_new_custom(
-                                       GST_EVENT_CUSTOM_UPSTREAM,
-                                       gst_structure_new("GstForceKeyUnit", "all-headers",
-                                                         G_TYPE_BOOLEAN, TRUE, nullptr)));
+    gst_pad_push_event(impl->sink, vdn::new_keyframe_request());
   if (item->event)
     gst_pad_push_event(impl->src, item->event.release());
   else if (item->buffer)

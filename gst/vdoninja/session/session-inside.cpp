@@ -32,6 +32,11 @@ template <typename Wanted> Elements elements_of(GstIterator *found, Wanted wante
   return search.elements;
 }
 
+// All of `found`, which is freed.
+Elements elements_of(GstIterator *found) {
+  return elements_of(found, [](GstElement *) { return true; });
+}
+
 // Of a transport.
 bool is_receiving_bin(GstElement *child) {
   return g_str_equal(G_OBJECT_TYPE_NAME(child), "TransportReceiveBin");
@@ -50,9 +55,8 @@ Elements receiving_bins(GstElement *webrtc) {
 // packets through to pads that have been reset, of which DTLS and SRTP complain.
 void dry_up(GstElement *receiving_bin) {
   for (const char *factory : {"nicesrc", "queue"})
-    for (const auto &child : elements_of(
-             gst_bin_iterate_all_by_element_factory_name(GST_BIN(receiving_bin), factory),
-             [](GstElement *) { return true; })) {
+    for (const auto &child : elements_of(gst_bin_iterate_all_by_element_factory_name(
+             GST_BIN(receiving_bin), factory))) {
       gst_element_set_locked_state(child.get(), TRUE);
       gst_element_set_state(child.get(), GST_STATE_NULL);
     }
@@ -75,8 +79,7 @@ void drop_until_linked(GstPad *pad, GstPad *other) {
 // it has a bare pointer (1.22 to 1.28). One that was closed before it was open is gone by
 // then. So errors reach no bus: the session ends by other signs.
 void cut_from_channel(GstElement *channel_bin) {
-  for (const auto &child : elements_of(gst_bin_iterate_elements(GST_BIN(channel_bin)),
-                                       [](GstElement *) { return true; }))
+  for (const auto &child : elements_of(gst_bin_iterate_elements(GST_BIN(channel_bin))))
     gst_element_set_bus(child.get(), nullptr);
 }
 
@@ -85,8 +88,7 @@ void cut_from_channel(GstElement *channel_bin) {
 void Session::set_base_time(GstClockTime time) {
   config_.base_time = time;
   gst_element_set_base_time(webrtc_.get(), time);
-  for (const auto &element : elements_of(gst_bin_iterate_recurse(GST_BIN(webrtc_.get())),
-                                         [](GstElement *) { return true; }))
+  for (const auto &element : elements_of(gst_bin_iterate_recurse(GST_BIN(webrtc_.get()))))
     gst_element_set_base_time(element.get(), time);
 }
 
