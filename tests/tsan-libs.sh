@@ -39,7 +39,7 @@ if [[ ! -f $cache/done ]]; then
     -o "Dir::Cache=$cache/apt" -o APT::Sandbox::User=root)
   build() { # NAME OPTION...: from its sources into the root
     [[ -f $cache/$1/build.ninja ]] ||
-      meson setup "$cache/$1" "$cache/src/$1" --prefix="$cache/root" --libdir=lib \
+      meson setup "$cache/$1" "$cache/src/$1" --prefix="$cache/installed" --libdir=lib \
         --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false "${@:2}"
     ninja -C "$cache/$1" -j 2 install
   }
@@ -55,11 +55,11 @@ if [[ ! -f $cache/done ]]; then
     fi
     build glib -Dtests=false -Dman=false -Dnls=disabled -Dselinux=disabled \
       -Dlibmount=disabled -Dxattr=false
-    export PKG_CONFIG_PATH=$cache/root/lib/pkgconfig
+    export PKG_CONFIG_PATH=$cache/installed/lib/pkgconfig
     build gst -Dtests=disabled -Dexamples=disabled -Dbenchmarks=disabled -Dtools=disabled \
       -Dnls=disabled -Dintrospection=disabled -Ddoc=disabled -Dlibunwind=disabled \
       -Dlibdw=disabled -Dbash-completion=disabled
   ) >&2
   touch "$cache/done"
 fi
-echo "$cache/root"
+echo "$cache/installed"
