@@ -19,13 +19,6 @@ void note_sessions(Player &player, Times *times) {
   g_signal_connect(player.source(), "webrtcbin-ready", G_CALLBACK(+ready), times);
 }
 
-std::unique_ptr<Publisher> join(const Scene &scene, const char *id) {
-  PublisherConfig config = scene.config(id);
-  config.room = "room1";
-  config.with_audio = false;
-  return scene.publish(config);
-}
-
 } // namespace
 
 // Whom nobody reaches is tried ever more rarely: the third attempt waits, after 20 s for
@@ -45,11 +38,8 @@ GST_START_TEST(test_away_for_good) {
   waits.play();
 
   Scene scene;
-  auto one = join(scene, "one"), two = join(scene, "two");
-  Player player(scene.source("room=room1 on-leave=remove") +
-                    " src.video_0 ! video/x-raw ! fakesink name=sink0 sync=false"
-                    " async=false src.video_1 ! video/x-raw ! fakesink name=sink1"
-                    " sync=false async=false",
+  auto one = scene.join("one"), two = scene.join("two");
+  Player player(scene.source("room=room1 on-leave=remove") + raw_sink(0) + raw_sink(1),
                 {"sink0", "sink1"});
   player.play();
   player.expect_buffers("sink0", 5);

@@ -30,12 +30,8 @@ bool shows(const State &state, const char *sink, int width) {
 
 std::string branches(unsigned n) {
   std::string text;
-  for (unsigned i = 0; i < n; i++) {
-    std::string index = std::to_string(i);
-    text += " src.video_" + index +
-            " ! video/x-raw,format=I420 ! fakesink sync=false async=false name=sink" +
-            index;
-  }
+  for (unsigned i = 0; i < n; i++)
+    text += raw_sink(i);
   return text;
 }
 

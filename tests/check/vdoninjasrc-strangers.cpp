@@ -116,17 +116,8 @@ GST_END_TEST
 
 namespace {
 
-std::unique_ptr<Publisher> join(const Scene &scene, const char *id) {
-  PublisherConfig config = scene.config(id);
-  config.room = "room1";
-  config.with_audio = false;
-  return scene.publish(config);
-}
-
 std::string in_room(const Scene &scene, const std::string &more) {
-  return scene.source("room=room1 " + more) +
-         " src.video_0 ! video/x-raw,format=I420 ! fakesink sync=false async=false "
-         "name=sink0 ";
+  return scene.source("room=room1 " + more) + raw_sink(0);
 }
 
 } // namespace
@@ -134,13 +125,13 @@ std::string in_room(const Scene &scene, const std::string &more) {
 // One guest's codec is of no use: that is no reason to end the others.
 GST_START_TEST(test_strangers_useless_codec_is_a_warning) {
   Scene scene;
-  auto one = join(scene, "one");
+  auto one = scene.join("one");
   Player player(in_room(scene, "") + " src.video_1 ! video/x-h264 ! fakesink name=sink1 "
                                      "sync=false async=false",
                 {"sink0", "sink1"});
   player.play();
   player.expect_buffers("sink0", 5);
-  auto two = join(scene, "two");
+  auto two = scene.join("two");
   player.expect_warning("no usable codec for video_1");
   player.expect_buffers("sink0", 20);
   fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
@@ -150,18 +141,15 @@ GST_END_TEST
 // Whoever has left makes way for the next, though its pad was to be kept.
 GST_START_TEST(test_strangers_who_left_makes_way) {
   Scene scene;
-  auto one = join(scene, "one");
-  Player player(in_room(scene, "max-streams=1") +
-                    " src.video_1 ! video/x-raw,format=I420 ! fakesink sync=false "
-                    "async=false name=sink1",
-                {"sink0", "sink1"});
+  auto one = scene.join("one");
+  Player player(in_room(scene, "max-streams=1") + raw_sink(1), {"sink0", "sink1"});
   player.play();
   player.expect_buffers("sink0", 5);
   one->stop();
   player.expect("the loss", [](const Player::State &state) {
     return state.saw_state("reconnecting");
   });
-  auto two = join(scene, "two");
+  auto two = scene.join("two");
   player.expect_buffers("sink1", 5);
   fail_unless(player.state().errors.empty());
 }
@@ -170,14 +158,11 @@ GST_END_TEST
 // Of two guests one leaves: its pad ends, the other goes on.
 GST_START_TEST(test_strangers_end_is_not_ours) {
   Scene scene;
-  auto one = join(scene, "one");
-  Player player(in_room(scene, "on-disconnect=eos") +
-                    " src.video_1 ! video/x-raw,format=I420 ! fakesink sync=false "
-                    "async=false name=sink1",
-                {"sink0", "sink1"});
+  auto one = scene.join("one");
+  Player player(in_room(scene, "on-disconnect=eos") + raw_sink(1), {"sink0", "sink1"});
   player.play();
   player.expect_buffers("sink0", 5);
-  auto two = join(scene, "two");
+  auto two = scene.join("two");
   player.expect_buffers("sink1", 5);
   one->stop();
   player.expect("the end of one",

@@ -22,6 +22,13 @@ struct Scene {
   std::unique_ptr<Publisher> publish(const std::string &stream_id = "abc") const {
     return publish(config(stream_id));
   }
+  // The same without sound, in "room1".
+  std::unique_ptr<Publisher> join(const std::string &stream_id) const {
+    PublisherConfig guest = config(stream_id);
+    guest.room = "room1";
+    guest.with_audio = false;
+    return publish(guest);
+  }
   // "vdoninjasrc name=src ... ! video/x-raw,format=I420 ! fakesink name=sink"
   std::string line(const std::string &properties = "stream-id=abc") const;
   // Without what follows the source.
@@ -30,6 +37,13 @@ struct Scene {
   Dialect dialect;
   std::unique_ptr<HandshakeServer> server;
 };
+
+// Behind "src", for the pad video_NUMBER: raw video, in the sink "sinkNUMBER".
+inline std::string raw_sink(unsigned number) {
+  const std::string n = std::to_string(number);
+  return " src.video_" + n +
+         " ! video/x-raw,format=I420 ! fakesink sync=false async=false name=sink" + n;
+}
 
 // A scene that plays: five buffers have reached the sink. Taken apart where it is made:
 //   auto [scene, publisher, player] = Playing();
