@@ -170,6 +170,12 @@ void Stream::replace_session(const Message &offer) {
   start_session(offer);
 }
 
+// Somebody says that it is over: whoever lives answers a ping, and silence counts sooner.
+void Stream::doubt_session() {
+  seen_elsewhere_ = true;
+  session_->send(ping_now());
+}
+
 // Anybody can make an offer, so a session that delivers stays; who came back as somebody
 // else is served as soon as the old one has gone silent.
 void Stream::compete(const Message &offer) {
@@ -179,8 +185,7 @@ void Stream::compete(const Message &offer) {
   }
   rival_ = offer;
   rival_since_ = g_get_monotonic_time();
-  seen_elsewhere_ = true;
-  session_->send(ping_now());
+  doubt_session();
 }
 
 // True when a rival has taken over.
@@ -377,8 +382,7 @@ void Stream::publisher_gone() {
     handle_bye();
     return;
   }
-  seen_elsewhere_ = true;
-  session_->send(ping_now());
+  doubt_session();
 }
 
 // Attempts to reconnect may fail, too: it is still the same loss. Whom we never reach, or

@@ -90,6 +90,7 @@ private:
   void start_session(const Message &offer);
   void offer_refused(const GError *error);
   void replace_session(const Message &offer);
+  void doubt_session();
   void compete(const Message &offer);
   bool give_way_to_rival();
   unsigned connect_limit_ms() const;
