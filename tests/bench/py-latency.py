@@ -6,7 +6,6 @@ The ring (view and copy) and the legacy way (datagram, copy of the segment), tak
 turns in one run; the time is written into the first pixels just before the push.
 """
 import argparse
-import os
 import statistics
 import sys
 import time
@@ -41,14 +40,13 @@ def legacy(args):
     """Latencies in us of frames read from the legacy segment."""
     figures, port = [], free_port()
     with Writer(args.width, args.height, args.fps, "always", port, True) as writer:
-        while not os.path.exists(f"/dev/shm/{writer.name}"):
-            time.sleep(0.01)
         reader = PublishedReader(writer.name, port)
         while len(figures) < args.frames:
             array = reader.read()
             done = time.monotonic_ns()
             if array is not None:
-                figures.append((done - stamp(array[0])) / 1e3)
+                # BGR there: the bytes of each pixel are the other way round.
+                figures.append((done - stamp(array[0, :3, ::-1])) / 1e3)
     return figures
 
 

@@ -55,8 +55,6 @@ def read_ring(name, copy, counters, row):
 
 
 def read_legacy(name, _, counters, row):
-    while not os.path.exists(f"/dev/shm/{name}"):
-        time.sleep(0.01)
     reader = PublishedReader(name)
     while True:
         array = reader.read()

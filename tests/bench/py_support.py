@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -37,6 +38,15 @@ class Writer:
         self.written = int(self.process.communicate(timeout=30)[0])
 
 
+def await_segment(name, seconds=20):
+    """Until the segment is there; its writer makes it when it starts."""
+    end = time.monotonic() + seconds
+    while not os.path.exists(f"/dev/shm/{name}"):
+        if time.monotonic() > end:
+            raise SystemExit(f"no /dev/shm/{name} within {seconds} s")
+        time.sleep(0.01)
+
+
 class PublishedReader:
     """The way of the published readers: copy all of the segment on every wake."""
 
@@ -46,6 +56,7 @@ class PublishedReader:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.socket.bind(("127.0.0.1", port))
             self.socket.settimeout(20)
+        await_segment(name)
         with open(f"/dev/shm/{name}", "rb") as file:
             self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.all = np.frombuffer(self.map, np.uint8)
