@@ -180,6 +180,37 @@ GST_START_TEST(test_shm_space_grows_in_the_place_of_the_old_ring) {
 }
 GST_END_TEST
 
+// given a reader that keeps the old ring, when that lasts, then one warning says so.
+GST_START_TEST(test_shm_space_waiting_for_readers_is_told_once) {
+  if (!need(shmtest::can_mount(), "mount a small /dev/shm"))
+    return;
+  fail_unless(shmtest::in_child([] {
+    const Name name;
+    Error error;
+    std::vector<std::string> warnings;
+    if (!shmtest::mount_shm("size=8m"))
+      return false;
+    const std::unique_ptr<Writer> writer =
+        Writer::start(config_for(name, 0),
+                      [&](const std::string &text) { warnings.push_back(text); }, &error);
+    if (!writer || !publish(*writer, 800))
+      return false;
+    {
+      const shmtest::View reader(name.path(".ring"));
+      if (!shmtest::wait_until(
+              [&] { return !publish(*writer, 900) && !warnings.empty(); }))
+        return false;
+      for (int frame = 0; frame < 100; frame++)
+        publish(*writer, 900);
+    }
+    return shmtest::wait_until([&] { return publish(*writer, 900); }) &&
+           warnings.size() == 1 &&
+           warnings[0].find("until readers let go of the smaller ring") !=
+               std::string::npos;
+  }));
+}
+GST_END_TEST
+
 // Without a limit the system says that nothing is free.
 GST_START_TEST(test_shm_space_without_a_limit_there_is_room) {
   if (!need(shmtest::can_mount(), "mount another /dev/shm"))
@@ -322,6 +353,7 @@ static Suite *shm_space_suite(void) {
   tcase_add_test(tcase, test_shm_space_ring_goes_before_unopened_legacy);
   tcase_add_test(tcase, test_shm_space_caps_decide_what_is_reserved);
   tcase_add_test(tcase, test_shm_space_grows_in_the_place_of_the_old_ring);
+  tcase_add_test(tcase, test_shm_space_waiting_for_readers_is_told_once);
   tcase_add_test(tcase, test_shm_space_without_a_limit_there_is_room);
   tcase_add_test(tcase, test_shm_space_full_at_growth_keeps_the_ring);
   tcase_add_test(tcase, test_shm_space_sparse_left_over_is_an_error_not_a_signal);

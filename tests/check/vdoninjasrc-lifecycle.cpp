@@ -47,6 +47,19 @@ GType sluggish_type() {
   return type;
 }
 
+struct Seen {
+  unsigned made = 0, gone = 0;    // webrtcbins
+  std::vector<std::string> words; // of the log, about sessions
+};
+
+void note_session_words(GstDebugCategory *category, GstDebugLevel, const gchar *,
+                        const gchar *, gint, GObject *, GstDebugMessage *message,
+                        gpointer data) {
+  if (strcmp(gst_debug_category_get_name(category), "vdoninja-session") == 0)
+    static_cast<Watched<Seen> *>(data)->update(
+        [message](Seen &now) { now.words.emplace_back(gst_debug_message_get(message)); });
+}
+
 } // namespace
 
 // webrtcbin itself was seen to take a second, after its publisher was killed.
@@ -66,6 +79,40 @@ GST_START_TEST(test_lifecycle_does_not_wait_for_a_session_that_is_held_up) {
   player.expect_buffers("sink", 3);
   player.stop();
   let_go.update([](bool &free) { free = true; });
+}
+GST_END_TEST
+
+// What a session takes apart it finds by names that are webrtcbin's own affair, and says
+// so where they are others.
+GST_START_TEST(test_lifecycle_finds_what_it_takes_apart) {
+  Watched<Seen> seen;
+  gst_debug_set_threshold_for_name("vdoninja-session", GST_LEVEL_WARNING);
+  // In parentheses, as a macro of that name compiles in C alone.
+  (gst_debug_add_log_function)(note_session_words, &seen, nullptr);
+  {
+    Loopback loopback;
+    loopback.publish();
+    Player player(loopback.play(), {"sink", "audio"});
+    g_signal_connect(
+        player.source(), "webrtcbin-ready",
+        G_CALLBACK(+[](GstElement *, const gchar *, GstElement *webrtcbin, gpointer data) {
+          static_cast<Watched<Seen> *>(data)->update([](Seen &now) { now.made++; });
+          g_object_weak_ref(
+              G_OBJECT(webrtcbin),
+              [](gpointer of, GObject *) {
+                static_cast<Watched<Seen> *>(of)->update([](Seen &now) { now.gone++; });
+              },
+              data);
+        }),
+        &seen);
+    player.play();
+    player.expect_buffers("sink", 5);
+    player.stop();
+  }
+  fail_unless(seen.wait(20s, [](const Seen &now) { return now.gone == 1; }));
+  fail_unless_equals_int(seen.get().made, 1);
+  fail_unless(seen.get().words.empty(), "%s", seen.get().words.at(0).c_str());
+  gst_debug_remove_log_function_by_data(&seen);
 }
 GST_END_TEST
 
@@ -166,6 +213,7 @@ static Suite *lifecycle_suite() {
   tcase_set_timeout(tc, 110);
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_lifecycle_does_not_wait_for_a_session_that_is_held_up);
+  tcase_add_test(tc, test_lifecycle_finds_what_it_takes_apart);
   tcase_add_test(tc, test_lifecycle_stops_at_fifty_moments_of_connecting);
   tcase_add_test(tc, test_lifecycle_stops_at_fifty_later_moments);
   tcase_add_test(tc, test_lifecycle_twenty_rounds_leave_no_threads_or_files);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The pads of vdoninjasrc while it plays: linked, unlinked, late; and its properties.
+#include <atomic>
+#include <thread>
+
 #include "loopback.h"
 
 using namespace vdn;
@@ -72,6 +75,29 @@ GST_START_TEST(test_pads_linked_late_and_again_deliver) {
     show.player.expect_buffers("sink", 3);
   }
   expect_whole(show.player);
+}
+GST_END_TEST
+
+// Whoever links does so on a thread of its own, and the element may be gone by then.
+GST_START_TEST(test_pads_linked_while_the_element_stops) {
+  Show show(small_picture());
+  GstElement *sink = add_sink(show.player, "late");
+  show.player.expect_buffers("sink", 5);
+  std::atomic<bool> enough{false};
+  std::thread application([&] {
+    while (!enough) {
+      gst_element_link_pads(show.player.source(), "audio_0", sink, "sink");
+      gst_element_unlink_pads(show.player.source(), "audio_0", sink, "sink");
+    }
+  });
+  for (int round = 0; round < 5; round++) {
+    show.player.stop();
+    show.player.play();
+    show.player.expect_buffers("sink", 5);
+  }
+  enough = true;
+  application.join();
+  fail_unless(show.player.state().errors.empty(), "%s", show.player.describe().c_str());
 }
 GST_END_TEST
 
@@ -212,6 +238,7 @@ static Suite *pads_suite() {
   tcase_add_test(tc, test_pads_unlinked_one_costs_no_decoder_and_disturbs_nobody);
   tcase_add_test(tc, test_pads_without_any_link_nothing_is_decoded);
   tcase_add_test(tc, test_pads_linked_late_and_again_deliver);
+  tcase_add_test(tc, test_pads_linked_while_the_element_stops);
   tcase_add_test(tc, test_pads_video_linked_late_and_again_delivers);
   tcase_add_test(tc, test_pads_linked_to_another_codec_ask_for_it);
   tcase_add_test(tc, test_pads_linked_to_a_codec_that_is_not_offered_say_so);

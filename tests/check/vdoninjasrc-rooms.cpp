@@ -120,6 +120,36 @@ GST_START_TEST(test_room_who_leaves_loses_its_pad_if_asked) {
 }
 GST_END_TEST
 
+// Keyframes are the heaviest packets: only who needs one is asked.
+GST_START_TEST(test_room_unmuted_guest_alone_is_asked_for_a_keyframe) {
+  Scene scene;
+  auto one = join(scene, "one", 320);
+  auto two = join(scene, "two", 400);
+  Player player(scene.source("room=room1") + branches(2), {"sink0", "sink1"});
+  player.play();
+  player.expect_buffers("sink0", 10);
+  player.expect_buffers("sink1", 10);
+  auto asked = [](const Publisher &guest) {
+    return guest.state().viewers.at(0).status.keyframe_requests;
+  };
+  auto news = [](const State &state) {
+    return std::count(state.elements.begin(), state.elements.end(),
+                      "vdoninja/video-muted");
+  };
+  const unsigned before = asked(*one), of_other = asked(*two);
+  const auto told = news(player.state());
+  one->set_video_muted(true);
+  player.expect("the news", [&](const State &state) { return news(state) > told; });
+  one->set_video_muted(false);
+  fail_unless(one->wait(20s, [before](const auto &state) {
+    return state.viewers.at(0).status.keyframe_requests > before;
+  }));
+  player.expect_buffers("sink0", 10);
+  player.expect_buffers("sink1", 10);
+  fail_unless_equals_int(asked(*two), of_other);
+}
+GST_END_TEST
+
 GST_START_TEST(test_room_of_another_password_stays_dark) {
   Scene scene;
   PublisherConfig config = scene.config("one");
@@ -143,6 +173,7 @@ static Suite *rooms_suite() {
   tcase_add_test(tc, test_room_max_streams_is_a_limit);
   tcase_add_test(tc, test_room_who_leaves_keeps_its_pad);
   tcase_add_test(tc, test_room_who_leaves_loses_its_pad_if_asked);
+  tcase_add_test(tc, test_room_unmuted_guest_alone_is_asked_for_a_keyframe);
   tcase_add_test(tc, test_room_of_another_password_stays_dark);
   return suite;
 }
