@@ -277,12 +277,15 @@ static gboolean query(GstPad *pad, GstObject *parent, GstQuery *query) {
   if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
     return answered;
   // Before the first packet and between two sessions: stay live, or a sink would stop
-  // waiting for us and an aggregator for the clock.
+  // waiting for us and an aggregator for the clock. And opusdec declares 120 ms, the
+  // longest packet there may be, for what is late by one of 20 ms.
+  Impl *impl = GST_VDONINJA_SRC_PAD(pad)->impl;
+  const bool audio = impl->stream && gst_stream_get_stream_type(impl->stream.get()) ==
+                                         GST_STREAM_TYPE_AUDIO;
   gboolean live = FALSE;
   gst_query_parse_latency(query, &live, nullptr, nullptr);
-  if (!answered || !live)
-    gst_query_set_latency(query, TRUE, GST_VDONINJA_SRC_PAD(pad)->impl->latency,
-                          GST_CLOCK_TIME_NONE);
+  if (!answered || !live || audio)
+    gst_query_set_latency(query, TRUE, impl->latency, GST_CLOCK_TIME_NONE);
   return TRUE;
 }
 

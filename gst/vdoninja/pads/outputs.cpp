@@ -282,6 +282,7 @@ void Outputs::set_latency(unsigned ms) {
     if (output->branch.playout)
       playout_set_latency(output->branch.playout.get(), static_cast<gint64>(ms) * 1000);
   }
+  gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
 }
 
 void Outputs::resume(gint64 offset) {

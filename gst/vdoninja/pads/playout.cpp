@@ -119,6 +119,17 @@ static gboolean src_event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return gst_pad_event_default(pad, parent, event);
 }
 
+// What is declared is what we make of it; what the jitterbuffer waits for is not, as it
+// waits only while something is missing.
+static gboolean src_query(GstPad *pad, GstObject *parent, GstQuery *query) {
+  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY)
+    return gst_pad_query_default(pad, parent, query);
+  Impl *impl = impl_of(parent);
+  Lock lock(impl->mutex);
+  gst_query_set_latency(query, TRUE, impl->latency_us * GST_USECOND, GST_CLOCK_TIME_NONE);
+  return TRUE;
+}
+
 // The next to go on, which may be nothing when it only `asks` for a keyframe; nullopt
 // when the stage ends.
 static std::optional<Backlog::Item> take(Impl *impl, bool *asks) {
@@ -215,6 +226,7 @@ GstElement *vdn::playout_new(PlayoutConfig config) {
   gst_pad_set_event_function(impl->sink, sink_event);
   gst_pad_set_query_function(impl->sink, sink_query);
   gst_pad_set_event_function(impl->src, src_event);
+  gst_pad_set_query_function(impl->src, src_query);
   gst_pad_set_activatemode_function(impl->src, activate_src);
   return self;
 }

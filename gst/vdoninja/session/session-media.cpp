@@ -50,23 +50,34 @@ void Session::set_up_jitterbuffers() {
   SsrcGate::install(rtpbin.get(), gate_);
   g_signal_connect(rtpbin.get(), "element-added", G_CALLBACK(on_rtpbin_element_added),
                    nullptr);
-  g_signal_connect(rtpbin.get(), "new-jitterbuffer",
-                   G_CALLBACK(+[](GstElement *, GstElement *buffer, guint, guint) {
-                     g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
-                                  "add-reference-timestamp-meta", TRUE, "rtx-next-seqnum",
-                                  FALSE, nullptr);
-                   }),
-                   nullptr);
+  using Hints = std::shared_ptr<RepairHints>;
+  g_signal_connect_data(
+      rtpbin.get(), "new-jitterbuffer",
+      G_CALLBACK(+[](GstElement *, GstElement *buffer, guint id, guint, gpointer data) {
+        g_object_set(buffer, "faststart-min-packets", kFastStartPackets,
+                     "add-reference-timestamp-meta", TRUE, "rtx-next-seqnum", FALSE,
+                     nullptr);
+        Repair::install(buffer, id, *static_cast<Hints *>(data));
+      }),
+      new Hints(repair_hints_),
+      [](gpointer data, GClosure *) { delete static_cast<Hints *>(data); },
+      static_cast<GConnectFlags>(0));
 }
 
 // A session that estimates its bandwidth rations feedback: in the first seconds one
 // packet in 0.8 s, later NACKs wait behind TWCC reports until they are of no use, and are
-// dropped. Thread: webrtcbin's.
+// dropped. TWCC reports would leave for each picture and each packet of padding, 321 a
+// second from a browser. Thread: webrtcbin's.
 void Session::on_rtpbin_element_added(GstBin *, GstElement *child, gpointer) {
   GstElementFactory *factory = gst_element_get_factory(child);
-  if (factory && g_str_equal(GST_OBJECT_NAME(factory), "rtpsession"))
-    g_object_set(child, "bandwidth", kFeedbackBandwidth, "rtcp-min-interval", GST_SECOND,
-                 nullptr);
+  if (!factory || !g_str_equal(GST_OBJECT_NAME(factory), "rtpsession"))
+    return;
+  g_object_set(child, "bandwidth", kFeedbackBandwidth, "rtcp-min-interval", GST_SECOND,
+               nullptr);
+  ObjPtr<GObject> session;
+  g_object_get(child, "internal-session", session.out(), nullptr);
+  g_object_set(session.get(), "twcc-feedback-interval",
+               RepairTiming::Settings().report * GST_MSECOND, nullptr);
 }
 
 // Thread: streaming.

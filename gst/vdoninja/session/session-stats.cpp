@@ -74,6 +74,7 @@ StructurePtr rtp_stream(GstElement *rtpbin, size_t sessions, GstElement *jitterb
   copy_fields(result.get(), gst_caps_get_structure(format.get(), 0), kFormatFields);
   if (auto source = source_stats(rtpbin, sessions, ssrc))
     copy_fields(result.get(), source.get(), kSourceFields);
+  Repair::add_stats(jitterbuffer, result.get());
   GstStructure *raw = nullptr;
   g_object_get(jitterbuffer, "stats", &raw, nullptr);
   if (StructurePtr stats{raw})

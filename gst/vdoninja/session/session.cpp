@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "session.h"
 
+#include <algorithm>
+
 #include <sys/random.h>
 
 GST_DEBUG_CATEGORY(vdoninja_session_debug);
@@ -11,6 +13,8 @@ namespace vdn {
 namespace {
 
 constexpr size_t kMaxQueuedOffers = 8;
+// What decoding sound may take of the declared latency.
+constexpr unsigned kDecodingMs = 20;
 
 Iv fresh_iv() {
   Iv iv{};
@@ -79,7 +83,7 @@ bool Session::setup(GError **error) {
     return false;
   }
   gst_util_set_object_arg(G_OBJECT(webrtc_.get()), "bundle-policy", "max-bundle");
-  g_object_set(webrtc_.get(), "latency", config_.latency, nullptr);
+  set_latency(config_.latency);
   setup_ice();
   set_up_jitterbuffers();
 
@@ -165,9 +169,10 @@ void Session::close() {
     disposer_->dispose(bin_.get(), std::move(webrtc_), stop_webrtcbin);
 }
 
+// How long a packet is waited for is another matter (repair.h).
 void Session::set_latency(unsigned ms) {
   config_.latency = ms;
-  g_object_set(webrtc_.get(), "latency", ms, nullptr);
+  repair_hints_->sound_wait_ms = ms - std::min(ms, kDecodingMs);
 }
 
 // ----------------------------------------------------------------------------

@@ -19,6 +19,7 @@
 #include "loop.h"
 #include "message.h"
 #include "offer.h"
+#include "repair.h"
 #include "ssrc-gate.h"
 
 namespace vdn {
@@ -30,7 +31,7 @@ struct SessionConfig {
   std::string stun_server;               // stun://host:port, empty: none
   std::vector<std::string> turn_servers; // turn(s)://user:password@host:port
   bool relay_only = false;
-  unsigned latency = 200; // ms
+  unsigned latency = 200; // ms, as declared downstream
   GstClockTime base_time = 0;
   // The server is on this machine, and so may be the publisher: libnice would not look
   // for it on loopback.
@@ -99,6 +100,8 @@ public:
   bool send(const std::string &text);
   bool channel_is_open() const { return channel_ready_; }
   void set_latency(unsigned ms);
+  // As the data channel has it.
+  void set_round_trip(gint64 us) { repair_hints_->round_trip_us = us; }
   // From which time on running time counts, when the clock is another now.
   void set_base_time(GstClockTime time);
   // No callback and no new media afterwards; what was sent may still leave.
@@ -223,6 +226,7 @@ private:
   const std::shared_ptr<std::atomic<unsigned>> waiting_messages_ =
       std::make_shared<std::atomic<unsigned>>(0);
 
+  const std::shared_ptr<RepairHints> repair_hints_ = std::make_shared<RepairHints>();
   const std::shared_ptr<SsrcGate> gate_ = std::make_shared<SsrcGate>();
 
   Mutex plan_mutex_;

@@ -2,6 +2,7 @@
 #include "stream.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "retry.h"
 
@@ -43,10 +44,23 @@ constexpr unsigned kUnconnectedMs = 2000;
 // Who has not come back after so long has left without a word.
 constexpr unsigned kGoneMs = 60000;
 // The offer of somebody else is kept for so long while the session delivers.
+constexpr gint64 kLongestRoundTripMs = 10000;
 constexpr gint64 kRivalUs = 5 * G_USEC_PER_SEC;
 
 std::string ping_now() {
   return encode_ping(g_get_real_time() / 1000);
+}
+
+// The round trip of a ping that came back, us; 0 when that cannot be one.
+gint64 round_trip_of(const std::string &pong) {
+  gint64 sent = 0;
+  const char *end = pong.data() + pong.size();
+  if (std::from_chars(pong.data(), end, sent).ptr != end)
+    return 0;
+  const gint64 now = g_get_real_time() / 1000;
+  return sent > now || sent < now - kLongestRoundTripMs
+             ? 0
+             : std::max<gint64>((now - sent) * 1000, 1);
 }
 
 } // namespace
@@ -344,7 +358,10 @@ void Stream::watch() {
 }
 
 void Stream::channel_message(const Message &message, std::string_view text) {
-  answers_pings_ |= message.pong.has_value();
+  if (message.pong) {
+    answers_pings_ = true;
+    session_->set_round_trip(round_trip_of(*message.pong));
+  }
   if (message.news.label)
     label_ = *message.news.label;
   if (message.news.video_muted)

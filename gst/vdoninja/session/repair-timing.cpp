@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "repair-timing.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vdn {
+
+namespace {
+
+constexpr gint64 kMs = 1000;
+constexpr gint64 kSecond = 1000 * kMs;
+// A larger jump is a new start of the sender, not a loss.
+constexpr uint16_t kLongestGap = 1000;
+constexpr size_t kMostMissing = 2048;
+constexpr size_t kPictures = 64;
+constexpr size_t kMostLate = 64;
+constexpr size_t kFewLate = 3; // are an accident
+constexpr gint64 kLateWindow = 5 * kSecond;
+constexpr gint64 kUnknownRoundTrip = 100 * kMs;
+constexpr unsigned kFirstRetry = 150, kShortestRetry = 30, kLongestRetry = 500;
+constexpr gint64 kRetryMargin = 15 * kMs;
+constexpr unsigned kShortestWait = 300, kLongestWait = 1000, kWaitStep = 100;
+constexpr gint64 kWaitHold = 10 * kSecond;
+constexpr unsigned kLongestDelay = 100;
+constexpr unsigned kReport = 50, kLongestReport = 250;
+// Requests beside packets, in percent, over a window.
+constexpr gint64 kShareWindow = 2 * kSecond;
+constexpr guint64 kTooMany = 25, kFewAgain = 10;
+constexpr int kRequestsWhenFlooded = 2;
+
+unsigned to_ms(gint64 us) {
+  return static_cast<unsigned>((us + kMs - 1) / kMs);
+}
+
+} // namespace
+
+void RepairTiming::start_over(uint16_t number) {
+  started_ = true;
+  highest_ = number + (guint64{1} << 16); // room for what comes late
+  missing_.clear();
+}
+
+void RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitted,
+                           gint64 now) {
+  counts_.packets++;
+  // What was taken for a repair until now was late.
+  if (retransmitted && !std::exchange(retransmits_, true))
+    round_trip_ = below_ = deviation_ = 0;
+  if (!started_)
+    start_over(number);
+  const auto by = static_cast<uint16_t>(number - static_cast<uint16_t>(highest_));
+  if (by > 0x8000)
+    fill(static_cast<uint16_t>(-by), timestamp, retransmitted, now);
+  else if (by > kLongestGap)
+    start_over(number);
+  else if (by > 0)
+    advance(by, now);
+  else
+    counts_.duplicates += retransmitted;
+  if (picture_began(timestamp, -1) < 0) {
+    pictures_.emplace_back(timestamp, now);
+    if (pictures_.size() > kPictures)
+      pictures_.pop_front();
+  }
+}
+
+void RepairTiming::advance(uint16_t by, gint64 now) {
+  for (uint16_t i = 1; i < by; i++)
+    missing_[highest_ + i] = Missing{now};
+  counts_.missed += by - 1u;
+  highest_ += by;
+  while (missing_.size() > kMostMissing)
+    missing_.erase(missing_.begin());
+}
+
+void RepairTiming::fill(uint16_t behind, uint32_t timestamp, bool retransmitted,
+                        gint64 now) {
+  const auto found = missing_.find(highest_ - behind);
+  if (found == missing_.end()) {
+    counts_.duplicates += retransmitted;
+    return;
+  }
+  const Missing missing = found->second;
+  missing_.erase(found);
+  // Some send what was asked for as it was.
+  if (retransmitted || (!retransmits_ && missing.requests)) {
+    repair(missing, now);
+    return;
+  }
+  counts_.out_of_order++;
+  // The jitterbuffer counts from the picture, not from the gap.
+  late_.push_back({now, now - picture_began(timestamp, missing.since)});
+  if (late_.size() > kMostLate)
+    late_.pop_front();
+}
+
+gint64 RepairTiming::picture_began(uint32_t timestamp, gint64 otherwise) const {
+  const auto found =
+      std::find_if(pictures_.rbegin(), pictures_.rend(),
+                   [=](const auto &one) { return one.first == timestamp; });
+  return found == pictures_.rend() ? otherwise : found->second;
+}
+
+// Only who was asked for once is sure to answer that request (Karn). Of two, the second
+// cannot be meant when the answer comes at once.
+void RepairTiming::repair(const Missing &missing, gint64 now) {
+  repairs_[counts_.repaired++ % repairs_.size()] = now - missing.since;
+  if (missing.requests == 1)
+    measure(now - missing.last_request);
+  else if (missing.requests == 2 && now - missing.last_request < round_trip() / 2)
+    measure(now - missing.first_request);
+  else if (missing.requests && !round_trip())
+    measure(now - missing.first_request);
+}
+
+void RepairTiming::measure(gint64 sample) {
+  if (!round_trip_) {
+    round_trip_ = std::max<gint64>(sample, 1);
+    deviation_ = sample / 4;
+    return;
+  }
+  const gint64 off = sample - round_trip_;
+  // What the sender keeps back until its next picture says little about the network.
+  const bool held_back = sample * 10 > round_trip_ * 17;
+  round_trip_ = std::max<gint64>(round_trip_ + off / (held_back ? 32 : 8), 1);
+  deviation_ += (std::abs(off) - deviation_) / 4;
+  if (off <= 0)
+    below_ += (-off - below_) / 4;
+}
+
+void RepairTiming::requested(uint16_t number, gint64 now) {
+  counts_.requests++;
+  const auto behind = static_cast<uint16_t>(static_cast<uint16_t>(highest_) - number);
+  const auto found = missing_.find(highest_ - behind);
+  if (!started_ || found == missing_.end())
+    return;
+  Missing &missing = found->second;
+  if (!missing.requests++)
+    missing.first_request = now;
+  missing.last_request = now;
+}
+
+void RepairTiming::gave_up() {
+  counts_.given_up++;
+}
+
+RepairTiming::Settings RepairTiming::settings(gint64 now) {
+  Settings result;
+  const gint64 known = round_trip();
+  if (known)
+    result.retry = std::clamp(to_ms(known + std::max(kRetryMargin, 2 * below_)),
+                              kShortestRetry, kLongestRetry);
+  else
+    result.retry = kFirstRetry;
+  result.wait = wait(now);
+  result.report = kReport;
+  if (const gint64 late = latest_overtaken(now)) {
+    const unsigned bound =
+        std::min(kLongestDelay, to_ms(known ? known : kUnknownRoundTrip) + 20);
+    result.delay = std::min(to_ms(late) + 1, bound);
+    // What comes after the report on its neighbours counts as lost for good.
+    result.report = std::clamp(6 * to_ms(late), kReport, kLongestReport);
+  }
+  count_share(now);
+  result.max_requests = is_flooded_ ? kRequestsWhenFlooded : -1;
+  return result;
+}
+
+// Four round trips: so many requests may be lost themselves.
+unsigned RepairTiming::wait(gint64 now) {
+  if (!round_trip_)
+    return wait_;
+  const unsigned wanted = to_ms(4 * (round_trip_ + 4 * deviation_)) + kWaitStep;
+  const unsigned next = std::clamp((wanted + kWaitStep - 1) / kWaitStep * kWaitStep,
+                                   kShortestWait, kLongestWait);
+  if (next > wait_ || (next < wait_ && now - wait_changed_ >= kWaitHold)) {
+    wait_ = next > wait_ ? next : wait_ - kWaitStep;
+    wait_changed_ = now;
+  }
+  return wait_;
+}
+
+// By how much, or 0 when few were overtaken of late.
+gint64 RepairTiming::latest_overtaken(gint64 now) {
+  while (!late_.empty() && now - late_.front().when > kLateWindow)
+    late_.pop_front();
+  if (late_.size() < kFewLate)
+    return 0;
+  return std::max_element(late_.begin(), late_.end(),
+                          [](const Late &a, const Late &b) { return a.by < b.by; })
+      ->by;
+}
+
+// A line that cannot carry what is sent is not helped by more of it.
+void RepairTiming::count_share(gint64 now) {
+  if (now - window_began_ < kShareWindow)
+    return;
+  const guint64 packets = counts_.packets - window_packets_;
+  const guint64 requests = counts_.requests - window_requests_;
+  if (requests * 100 > packets * kTooMany)
+    is_flooded_ = true;
+  else if (requests * 100 < packets * kFewAgain)
+    is_flooded_ = false;
+  window_began_ = now;
+  window_packets_ = counts_.packets;
+  window_requests_ = counts_.requests;
+}
+
+gint64 RepairTiming::repaired_in() const {
+  const size_t many = std::min<guint64>(counts_.repaired, repairs_.size());
+  if (!many)
+    return 0;
+  auto sorted = repairs_;
+  const auto at = sorted.begin() + (many * 95 + 99) / 100 - 1;
+  std::nth_element(sorted.begin(), at, sorted.begin() + many);
+  return *at;
+}
+
+} // namespace vdn

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// When to ask for a missing packet, when to ask again, and how long to wait for it:
+// estimated from what the packets of one RTP stream do. Times are told, in microseconds
+// of a monotonic clock, so that it can be tried on any. Thread: one at a time; the owner
+// locks.
+//
+// rtpjitterbuffer's own estimates ask again just when the answer arrives, never start
+// when the round trip is above 40 ms, and do not see that packets overtake each other.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+
+#include <glib.h>
+
+namespace vdn {
+
+class RepairTiming {
+public:
+  // For a rtpjitterbuffer, in ms: `rtx-delay`, `rtx-retry-timeout`, `latency`; and
+  // `rtx-max-retries`, -1: as often as there is time. Then how often TWCC reports go out.
+  struct Settings {
+    unsigned delay = 0, retry = 150, wait = 1000;
+    int max_requests = -1;
+    unsigned report = 50;
+  };
+  struct Counts {
+    guint64 packets = 0, missed = 0, requests = 0;
+    guint64 repaired = 0;     // came as retransmissions
+    guint64 duplicates = 0;   // retransmissions of what was there
+    guint64 out_of_order = 0; // came late, and were sent once
+    guint64 given_up = 0;
+  };
+
+  void arrived(uint16_t number, uint32_t timestamp, bool retransmitted, gint64 now);
+  void requested(uint16_t number, gint64 now);
+  void gave_up();
+  // Of somebody else's measurement, until there is one of packets.
+  void hint_round_trip(gint64 us) { hint_ = us; }
+  Settings settings(gint64 now);
+
+  const Counts &counts() const { return counts_; }
+  // us; of packets, else as hinted, 0: not known.
+  gint64 round_trip() const { return round_trip_ ? round_trip_ : hint_; }
+  gint64 spread() const { return deviation_; }
+  // From the gap to the repair, the 95th percentile of the last ones, us; 0: none yet.
+  gint64 repaired_in() const;
+
+private:
+  struct Missing {
+    gint64 since;
+    gint64 first_request = 0, last_request = 0;
+    unsigned requests = 0;
+  };
+  struct Late {
+    gint64 when, by;
+  };
+
+  void start_over(uint16_t number);
+  void advance(uint16_t by, gint64 now);
+  void fill(uint16_t behind, uint32_t timestamp, bool retransmitted, gint64 now);
+  void repair(const Missing &missing, gint64 now);
+  void measure(gint64 sample);
+  gint64 picture_began(uint32_t timestamp, gint64 otherwise) const;
+  void count_share(gint64 now);
+  unsigned wait(gint64 now);
+  gint64 latest_overtaken(gint64 now);
+
+  bool started_ = false;
+  guint64 highest_ = 0; // sequence number, extended
+  std::map<guint64, Missing> missing_;
+  std::deque<std::pair<uint32_t, gint64>> pictures_; // RTP timestamp, first packet at
+  std::deque<Late> late_;
+  Counts counts_;
+  bool retransmits_ = false; // in a stream of its own, as RFC 4588 says
+  gint64 hint_ = 0, round_trip_ = 0;
+  gint64 below_ = 0;     // by how much shorter round trips are shorter
+  gint64 deviation_ = 0; // of all
+  unsigned wait_ = 1000;
+  gint64 wait_changed_ = 0;
+  gint64 window_began_ = 0;
+  guint64 window_packets_ = 0, window_requests_ = 0;
+  bool is_flooded_ = false; // with losses
+  std::array<gint64, 64> repairs_{};
+};
+
+} // namespace vdn

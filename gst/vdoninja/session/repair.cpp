@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "repair.h"
+
+#include <algorithm>
+
+#include <gst/rtp/gstrtpbuffer.h>
+
+namespace vdn {
+
+namespace {
+
+constexpr const char *kData = "vdoninja-repair";
+constexpr gint64 kApplyUs = 100000;
+// What is nearer than this to what was set is left as it is.
+constexpr unsigned kSameMs = 3;
+// As this one leaves, only a keyframe can still be in time.
+constexpr guint kLastHope = 3;
+constexpr gint64 kAskAgainUs = 500000, kLongestUs = 2000000;
+constexpr unsigned kShortestSoundWait = 40;
+
+using Shared = std::shared_ptr<Repair>;
+
+const Shared &repair_of(gpointer data) {
+  return *static_cast<Shared *>(data);
+}
+
+void free_shared(gpointer data) {
+  delete static_cast<Shared *>(data);
+}
+
+bool differ(unsigned a, unsigned b) {
+  return std::max(a, b) - std::min(a, b) >= kSameMs;
+}
+
+bool is_named(const GstEvent *event, const char *name) {
+  const GstStructure *s = gst_event_get_structure(const_cast<GstEvent *>(event));
+  return s && gst_structure_has_name(s, name);
+}
+
+} // namespace
+
+Repair::Repair(GstElement *jitterbuffer, guint session,
+               std::shared_ptr<const RepairHints> hints)
+    : jitterbuffer_(jitterbuffer), session_(session), hints_(std::move(hints)) {
+  // Each of these is told by us. Waiting costs nothing while nothing is missing.
+  g_object_set(jitterbuffer, "rtx-delay", static_cast<gint>(now_.delay),
+               "rtx-delay-reorder", 0, "rtx-retry-timeout", static_cast<gint>(now_.retry),
+               "latency", now_.wait, nullptr);
+}
+
+void Repair::install(GstElement *jitterbuffer, guint session,
+                     std::shared_ptr<const RepairHints> hints) {
+  const Shared self(new Repair(jitterbuffer, session, std::move(hints)));
+  const auto sink =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(jitterbuffer, "sink"));
+  const auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(jitterbuffer, "src"));
+  self->watch(sink.get(),
+              static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                           GST_PAD_PROBE_TYPE_BUFFER_LIST),
+              on_packet, self);
+  self->watch(sink.get(), GST_PAD_PROBE_TYPE_EVENT_UPSTREAM, on_request, self);
+  self->watch(src.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_news, self);
+  self->watch(src.get(), GST_PAD_PROBE_TYPE_EVENT_UPSTREAM, on_wish, self);
+  g_object_set_data_full(G_OBJECT(jitterbuffer), kData, new Shared(self), free_shared);
+}
+
+void Repair::watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callback,
+                   const Shared &self) {
+  gst_pad_add_probe(pad, what, callback, new Shared(self), free_shared);
+}
+
+// Thread: streaming.
+GstPadProbeReturn Repair::on_packet(GstPad *, GstPadProbeInfo *info, gpointer data) {
+  const Shared &self = repair_of(data);
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
+    self->arrived(GST_PAD_PROBE_INFO_BUFFER(info));
+  } else {
+    GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
+    for (guint i = 0; i < gst_buffer_list_length(list); i++)
+      self->arrived(gst_buffer_list_get(list, i));
+  }
+  const gint64 now = g_get_monotonic_time();
+  if (now - self->applied_ >= kApplyUs)
+    self->apply(now);
+  return GST_PAD_PROBE_OK;
+}
+
+void Repair::arrived(GstBuffer *packet) {
+  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
+  if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
+    return;
+  const auto number = gst_rtp_buffer_get_seq(&rtp);
+  const auto timestamp = gst_rtp_buffer_get_timestamp(&rtp);
+  const int payload_type = gst_rtp_buffer_get_payload_type(&rtp);
+  gst_rtp_buffer_unmap(&rtp);
+  if (payload_type_.exchange(payload_type) < 0) {
+    GstCaps *raw = nullptr;
+    g_signal_emit_by_name(jitterbuffer_, "request-pt-map",
+                          static_cast<guint>(payload_type), &raw);
+    const CapsPtr caps(raw);
+    is_sound_ = caps && !g_strcmp0(gst_structure_get_string(
+                                       gst_caps_get_structure(caps.get(), 0), "media"),
+                                   "audio");
+  }
+  Lock lock(mutex_);
+  timing_.arrived(number, timestamp,
+                  GST_BUFFER_FLAG_IS_SET(packet, GST_RTP_BUFFER_FLAG_RETRANSMISSION),
+                  g_get_monotonic_time());
+}
+
+void Repair::apply(gint64 now) {
+  applied_ = now;
+  RepairTiming::Settings next;
+  {
+    Lock lock(mutex_);
+    timing_.hint_round_trip(hints_->round_trip_us);
+    next = timing_.settings(now);
+  }
+  if (is_sound_)
+    next.wait = std::max<unsigned>(hints_->sound_wait_ms, kShortestSoundWait);
+  if (next.wait != now_.wait)
+    g_object_set(jitterbuffer_, "latency", next.wait, nullptr);
+  now_.wait = next.wait;
+  if (is_sound_)
+    return;
+  if (next.max_requests != now_.max_requests)
+    g_object_set(jitterbuffer_, "rtx-max-retries", next.max_requests, nullptr);
+  now_.max_requests = next.max_requests;
+  if (differ(next.delay, now_.delay) || (!next.delay && now_.delay)) {
+    g_object_set(jitterbuffer_, "rtx-delay", static_cast<gint>(next.delay), nullptr);
+    report_each(next.report);
+    now_.delay = next.delay;
+  }
+  if (differ(next.retry, now_.retry)) {
+    g_object_set(jitterbuffer_, "rtx-retry-timeout", static_cast<gint>(next.retry),
+                 nullptr);
+    now_.retry = next.retry;
+  }
+}
+
+// TWCC. As late as here, since rtpbin's locks are held while it makes jitterbuffers.
+void Repair::report_each(unsigned ms) {
+  const auto rtpbin =
+      ObjPtr<GstObject>::adopt(gst_object_get_parent(GST_OBJECT(jitterbuffer_)));
+  ObjPtr<GObject> session;
+  if (rtpbin)
+    g_signal_emit_by_name(rtpbin.get(), "get-internal-session", session_, session.out());
+  if (session)
+    g_object_set(session.get(), "twcc-feedback-interval", ms * GST_MSECOND, nullptr);
+}
+
+// Thread: the jitterbuffer's timers, or streaming.
+GstPadProbeReturn Repair::on_request(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
+  const GstEvent *event = GST_PAD_PROBE_INFO_EVENT(info);
+  if (is_named(event, "GstRTPRetransmissionRequest"))
+    repair_of(data)->requested(pad,
+                               gst_event_get_structure(const_cast<GstEvent *>(event)));
+  return GST_PAD_PROBE_OK;
+}
+
+void Repair::requested(GstPad *sink, const GstStructure *request) {
+  guint number = 0, retry = 0;
+  gst_structure_get(request, "seqnum", G_TYPE_UINT, &number, "retry", G_TYPE_UINT, &retry,
+                    nullptr);
+  {
+    Lock lock(mutex_);
+    timing_.requested(static_cast<uint16_t>(number), g_get_monotonic_time());
+  }
+  if (retry < kLastHope || is_sound_ || !may_ask_for_keyframe())
+    return;
+  // As the demultiplexer behind would complete it.
+  GstEvent *wish = gst_event_new_custom(
+      GST_EVENT_CUSTOM_UPSTREAM,
+      gst_structure_new("GstForceKeyUnit", "all-headers", G_TYPE_BOOLEAN, TRUE, "payload",
+                        G_TYPE_UINT, static_cast<guint>(payload_type_.load()), nullptr));
+  gst_pad_push_event(sink, wish);
+}
+
+// Thread: streaming.
+GstPadProbeReturn Repair::on_news(GstPad *, GstPadProbeInfo *info, gpointer data) {
+  if (is_named(GST_PAD_PROBE_INFO_EVENT(info), "GstRTPPacketLost")) {
+    Repair &self = *repair_of(data);
+    Lock lock(self.mutex_);
+    self.timing_.gave_up();
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+// The depayloader, the decoder, the playout stage and the application ask as they like;
+// keyframes are the heaviest pictures there are, on lines that can hardly carry the
+// others. Thread: any.
+GstPadProbeReturn Repair::on_wish(GstPad *, GstPadProbeInfo *info, gpointer data) {
+  if (!is_named(GST_PAD_PROBE_INFO_EVENT(info), "GstForceKeyUnit") ||
+      repair_of(data)->may_ask_for_keyframe())
+    return GST_PAD_PROBE_OK;
+  return GST_PAD_PROBE_DROP;
+}
+
+bool Repair::may_ask_for_keyframe() {
+  const gint64 now = g_get_monotonic_time();
+  Lock lock(mutex_);
+  const gint64 since = now - asked_;
+  if (since < ask_again_)
+    return false;
+  ask_again_ =
+      since < 2 * ask_again_ ? std::min(2 * ask_again_, kLongestUs) : kAskAgainUs;
+  asked_ = now;
+  return true;
+}
+
+void Repair::add_stats(GstElement *jitterbuffer, GstStructure *to) {
+  auto *shared = static_cast<Shared *>(g_object_get_data(G_OBJECT(jitterbuffer), kData));
+  if (!shared)
+    return;
+  guint wait = 0;
+  g_object_get(jitterbuffer, "latency", &wait, nullptr);
+  const Repair &self = **shared;
+  Lock lock(self.mutex_);
+  const RepairTiming &timing = self.timing_;
+  const RepairTiming::Counts &counts = timing.counts();
+  gst_structure_set(
+      to, "rtt-ms", G_TYPE_DOUBLE, static_cast<double>(timing.round_trip()) / 1000,
+      "rtt-spread-ms", G_TYPE_DOUBLE, static_cast<double>(timing.spread()) / 1000,
+      "wait-ms", G_TYPE_UINT, wait, "missed", G_TYPE_UINT64, counts.missed,
+      "out-of-order", G_TYPE_UINT64, counts.out_of_order, "nacks-asked", G_TYPE_UINT64,
+      counts.requests, "repaired", G_TYPE_UINT64, counts.repaired, "rtx-duplicates",
+      G_TYPE_UINT64, counts.duplicates, "given-up", G_TYPE_UINT64, counts.given_up,
+      "repaired-p95-ms", G_TYPE_DOUBLE, static_cast<double>(timing.repaired_in()) / 1000,
+      nullptr);
+}
+
+} // namespace vdn

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Has a rtpjitterbuffer ask for what is missing at the right time, wait for it as long as
+// it is worth, and the publisher be asked for keyframes no more often than they help.
+// All by properties and probes; the element stays as it is.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "gst-ptr.h"
+#include "mutex.h"
+#include "repair-timing.h"
+
+namespace vdn {
+
+// What the jitterbuffers of one session are told. Thread: any.
+struct RepairHints {
+  // Sound is never sent again, so to wait for it longer than it is delayed anyway is lost
+  // time.
+  std::atomic<unsigned> sound_wait_ms{0};
+  std::atomic<gint64> round_trip_us{0}; // 0: not known
+};
+
+class Repair {
+public:
+  // Before data flows. `session`: of its rtpbin. Thread: any.
+  static void install(GstElement *jitterbuffer, guint session,
+                      std::shared_ptr<const RepairHints> hints);
+  // Adds what was lost, asked for and repaired. Thread: any.
+  static void add_stats(GstElement *jitterbuffer, GstStructure *to);
+
+private:
+  Repair(GstElement *jitterbuffer, guint session,
+         std::shared_ptr<const RepairHints> hints);
+  static GstPadProbeReturn on_packet(GstPad *, GstPadProbeInfo *info, gpointer data);
+  static GstPadProbeReturn on_request(GstPad *, GstPadProbeInfo *info, gpointer data);
+  static GstPadProbeReturn on_news(GstPad *, GstPadProbeInfo *info, gpointer data);
+  static GstPadProbeReturn on_wish(GstPad *, GstPadProbeInfo *info, gpointer data);
+  void watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callback,
+             const std::shared_ptr<Repair> &self);
+  void arrived(GstBuffer *packet);
+  void requested(GstPad *sink, const GstStructure *request);
+  void apply(gint64 now);
+  void report_each(unsigned ms);
+  bool may_ask_for_keyframe();
+
+  GstElement *const jitterbuffer_; // outlives its probes
+  const guint session_;
+  const std::shared_ptr<const RepairHints> hints_;
+  std::atomic<int> payload_type_{-1};
+  bool is_sound_ = false;           // thread: streaming, as the next two
+  gint64 applied_ = G_MININT64 / 2; // us
+  RepairTiming::Settings now_;      // as the jitterbuffer has them
+  mutable Mutex mutex_;
+  RepairTiming timing_ GUARDED_BY(mutex_);
+  gint64 asked_ GUARDED_BY(mutex_) = G_MININT64 / 2; // for a keyframe, us
+  gint64 ask_again_ GUARDED_BY(mutex_) = 0;          // after so many us
+};
+
+} // namespace vdn
