@@ -40,6 +40,11 @@ public:
   Lock &operator=(const Lock &) = delete;
 
   void wait(std::condition_variable &condition) { condition.wait(lock_); }
+  // Until the steady clock, which is GLib's monotonic one, is at `us`.
+  void wait_until(std::condition_variable &condition, long long us) {
+    condition.wait_until(
+        lock_, std::chrono::steady_clock::time_point(std::chrono::microseconds(us)));
+  }
   // Waits until `ready()` holds, false if not within `limit`; `condition` is notified by
   // whoever makes it true.
   template <typename Ready>

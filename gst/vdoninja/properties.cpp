@@ -128,7 +128,7 @@ bool store(Settings &settings, guint id, const GValue *value) {
         g_value_get_enum(value) == GST_WEBRTC_ICE_TRANSPORT_POLICY_RELAY;
     break;
   case PROP_LATENCY:
-    settings.latency = g_value_get_uint(value);
+    settings.latency = g_value_get_int(value);
     break;
   case PROP_VIDEO_CODECS:
     settings.video_codecs = list_of(value);
@@ -189,7 +189,7 @@ void set_property(GObject *object, guint id, const GValue *value, GParamSpec *ps
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
   }
   if (receiver && id == PROP_LATENCY)
-    receiver->set_latency(g_value_get_uint(value));
+    receiver->set_latency(g_value_get_int(value));
   if (receiver && id == PROP_VIDEO_BITRATE)
     receiver->set_video_bitrate(g_value_get_uint(value));
 }
@@ -207,7 +207,7 @@ void load(const Settings &settings, guint id, GValue *value) {
                                                 : GST_WEBRTC_ICE_TRANSPORT_POLICY_ALL);
     break;
   case PROP_LATENCY:
-    g_value_set_uint(value, settings.latency);
+    g_value_set_int(value, settings.latency);
     break;
   case PROP_VIDEO_CODECS:
     set_list(value, settings.video_codecs);
@@ -363,11 +363,13 @@ void install_connection(GObjectClass *klass) {
   install_enum(klass, PROP_ICE_TRANSPORT_POLICY, "ice-transport-policy",
                "ICE transport policy", "Whether to connect directly or by relays only",
                GST_TYPE_WEBRTC_ICE_TRANSPORT_POLICY, GST_WEBRTC_ICE_TRANSPORT_POLICY_ALL);
-  install_number(
-      klass, PROP_LATENCY, "latency", "Latency",
-      "Time to wait for missing packets, and delay of a sink with sync=true, in "
-      "milliseconds",
-      kMaxLatency, kDefaultLatency, kLive);
+  g_object_class_install_property(
+      klass, PROP_LATENCY,
+      g_param_spec_int(
+          "latency", "Latency",
+          "Delay in milliseconds; -1: as much as hides what the network does, 0: none, "
+          "else that of a sink with sync=true",
+          kAdaptiveLatency, kMaxLatency, kAdaptiveLatency, kLive));
   install_enum(klass, PROP_ON_DISCONNECT, "on-disconnect", "On disconnect",
                "What to do when a stream that played is interrupted",
                GST_TYPE_VDONINJA_ON_DISCONNECT, GST_VDONINJA_ON_DISCONNECT_RECONNECT);

@@ -30,6 +30,7 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
   output_callbacks.video_wanted = [this](const std::string &stream_id, bool wanted) {
     viewer_->set_video_wanted(stream_id, wanted);
   };
+  output_callbacks.latency = [this](unsigned ms) { viewer_->set_latency(ms); };
   output_callbacks.renegotiate = [this](const std::string &stream_id) {
     loop_->post([this, stream_id] { viewer_->renegotiate(stream_id); });
   };
@@ -38,6 +39,7 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
   loop_->post([this, secret = std::move(secret), config = std::move(plan.viewer)] {
     viewer_ = std::make_unique<Viewer>(*loop_, GST_BIN(element_), disposer_, secret,
                                        config, viewer_callbacks());
+    viewer_->set_latency(outputs_->latency());
   });
 }
 
@@ -225,11 +227,8 @@ void Receiver::finish() {
   loop_->post([this] { outputs_->finish(); });
 }
 
-void Receiver::set_latency(unsigned ms) {
-  loop_->post([this, ms] {
-    viewer_->set_latency(ms);
-    outputs_->set_latency(ms);
-  });
+void Receiver::set_latency(int ms) {
+  loop_->post([this, ms] { outputs_->set_latency(ms); });
 }
 
 void Receiver::set_video_bitrate(unsigned kbps) {

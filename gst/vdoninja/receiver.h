@@ -44,7 +44,7 @@ public:
   // Thread: any, for all of these. send() and stats() wait for the loop, so they are not
   // for a streaming thread.
   void finish(); // EOS on all pads
-  void set_latency(unsigned ms);
+  void set_latency(int ms);
   void set_video_bitrate(unsigned kbps);
   bool send(const std::string &stream_id, const std::string &json);
   // One structure for each stream, of `stream_id` alone unless that is empty.

@@ -214,7 +214,8 @@ bool apply_link(const char *text, Settings *settings, GError **error) {
     to.video_codecs = link->video_codecs;
   if (!bitrates.empty() && bitrates.front() > 0)
     to.video_bitrate = bitrates.front();
-  to.latency = std::min(link->latency.value_or(to.latency), kMaxLatency);
+  if (link->latency)
+    to.latency = static_cast<int>(std::min<unsigned>(*link->latency, kMaxLatency));
   to.max_streams = std::min(link->max_streams.value_or(to.max_streams), kMaxStreamsLimit);
   if (!link->default_stun || !link->stun_servers.empty()) {
     to.stun_set = true;
@@ -278,7 +279,6 @@ bool make_plan(const Settings &settings, Plan *plan, GError **error) {
                                           : "";
   session.turn_servers = settings.turn_servers;
   session.relay_only = settings.relay_only;
-  session.latency = settings.latency;
   session.hints.video_bitrate = settings.video_bitrate;
   if (!settings.video_bitrate)
     viewer.total_bitrate = settings.total_bitrate.value_or(0);

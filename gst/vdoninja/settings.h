@@ -31,8 +31,8 @@ typedef enum {
 namespace vdn {
 
 constexpr const char *kDefaultServer = "wss://wss.vdo.ninja:443";
-constexpr unsigned kDefaultLatency = 200;
-constexpr unsigned kMaxLatency = 10000;
+constexpr int kAdaptiveLatency = -1;
+constexpr int kMaxLatency = 10000;
 constexpr unsigned kMaxStreamsLimit = 256;
 
 // Copied under the element's lock; then anybody's. Empty strings stand for unset.
@@ -48,7 +48,7 @@ struct Settings {
   std::string stun_server;
   std::vector<std::string> turn_servers;
   bool relay_only = false;
-  unsigned latency = kDefaultLatency;
+  int latency = kAdaptiveLatency; // ms
   std::vector<std::string> video_codecs;
   std::string video_decoder;
   FormChoice output_format = FormChoice::kAuto;

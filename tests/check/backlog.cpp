@@ -173,11 +173,34 @@ GST_START_TEST(test_backlog_clear_keeps_events) {
 }
 GST_END_TEST
 
+// given a delay, when a picture came late, then it waits for what is left of that, and is
+// not behind by what the network took.
+GST_START_TEST(test_backlog_late_ones_wait_less) {
+  Line line;
+  line.push("K");
+  Backlog::Item late;
+  late.buffer.reset(gst_buffer_new_allocate(nullptr, 100, nullptr));
+  GST_BUFFER_OFFSET(late.buffer.get()) = 1;
+  late.arrived_us = 90 * kMs;
+  late.ideal_us = 10 * kMs;
+  line.backlog.push(std::move(late));
+  line.backlog.set_delay(50 * kMs);
+  assert_taken(line, 49, "");
+  fail_unless_equals_int(*line.backlog.due(), 50 * kMs);
+  assert_taken(line, 50, "0");
+  fail_unless_equals_int(*line.backlog.due(), 60 * kMs);
+  assert_taken(line, 90, "1");
+  fail_if(line.backlog.due().has_value());
+  fail_unless_equals_uint64(line.backlog.dropped(), 0);
+}
+GST_END_TEST
+
 static Suite *backlog_suite() {
   Suite *suite = suite_create("backlog");
   TCase *tc = tcase_create("backlog");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_backlog_in_time_goes_through);
+  tcase_add_test(tc, test_backlog_late_ones_wait_less);
   tcase_add_test(tc, test_backlog_drops_what_nobody_refers_to);
   tcase_add_test(tc, test_backlog_skips_to_the_newest_keyframe);
   tcase_add_test(tc, test_backlog_latency_is_no_lateness);

@@ -33,7 +33,8 @@ struct Server : HandshakeServer {
 GST_START_TEST(test_vdoninjasrc_has_the_documented_defaults) {
   GstElement *src = gst_element_factory_make("vdoninjasrc", nullptr);
   gchar *stream_id = nullptr, *server = nullptr;
-  guint latency = 0, bitrate = 1;
+  guint bitrate = 1;
+  gint latency = 0;
   gboolean video = FALSE, audio = FALSE;
   gint state = -1;
   g_object_get(src, "stream-id", &stream_id, "server", &server, "latency", &latency,
@@ -41,7 +42,7 @@ GST_START_TEST(test_vdoninjasrc_has_the_documented_defaults) {
                "state", &state, nullptr);
   fail_unless(stream_id == nullptr);
   fail_unless_equals_string(server, "wss://wss.vdo.ninja:443");
-  fail_unless_equals_int(latency, 200);
+  fail_unless_equals_int(latency, -1);
   fail_unless_equals_int(bitrate, 0);
   fail_unless(video && audio && state == 0);
   g_free(server);

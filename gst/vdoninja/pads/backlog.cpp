@@ -14,6 +14,8 @@ constexpr gint64 kAskAgainUs = G_USEC_PER_SEC;
 void Backlog::push(Item item) {
   if (item.buffer)
     bytes_ += gst_buffer_get_size(item.buffer.get());
+  if (!item.ideal_us)
+    item.ideal_us = item.arrived_us;
   items_.push_back(std::move(item));
 }
 
@@ -21,6 +23,8 @@ std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
   while (!items_.empty()) {
     if (items_.front().buffer && drops(items_.front(), now_us))
       continue;
+    if (*due() > now_us)
+      break;
     Item item = std::move(items_.front());
     items_.pop_front();
     if (!item.buffer)
@@ -34,6 +38,13 @@ std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
     return item;
   }
   return std::nullopt;
+}
+
+std::optional<gint64> Backlog::due() const {
+  if (items_.empty())
+    return std::nullopt;
+  const Item &head = items_.front();
+  return head.buffer && delay_us_ ? head.ideal_us + delay_us_ : 0;
 }
 
 // Whether something was dropped, `head`, which is the first, among it.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What waits for a decoder or for downstream, and what of it is given up so that a live
-// picture never falls behind. Times are told, so that it can be tried on any clock.
-// Thread: one at a time; the owner locks.
+// What waits for its time, for a decoder or for downstream, and what of it is given up so
+// that a live picture never falls behind. Times are told, so that it can be tried on any
+// clock. Thread: one at a time; the owner locks.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 
@@ -11,7 +12,8 @@
 
 namespace vdn {
 
-// Lateness: how much longer than the declared latency a buffer waits. 0: never.
+// How far behind a buffer is: how much longer it waits than it would have to with the
+// declared latency, and since it came. 0: never.
 struct BacklogLimits {
   gint64 drop_us = 0;  // what no other picture refers to is dropped
   gint64 skip_us = 0;  // what comes before a keyframe that waits is dropped
@@ -29,15 +31,20 @@ public:
     bool keyframe = false;
     bool disposable = false; // no other picture refers to it
     gint64 arrived_us = 0;
+    gint64 ideal_us = 0; // when it would have come at best; 0: when it did
   };
 
   explicit Backlog(const BacklogLimits &limits) : limits_(limits) {}
 
   void set_latency(gint64 us) { latency_us_ = us; }
+  // Buffers go on so long after they should have come.
+  void set_delay(gint64 us) { delay_us_ = us; }
   void push(Item item);
-  // The next to go on, events in their place; nullopt while nothing waits. The first
-  // buffer after some that were dropped is marked DISCONT.
+  // The next to go on, events in their place; nullopt while there is nothing whose time
+  // has come. The first buffer after some that were dropped is marked DISCONT.
   std::optional<Item> pop(gint64 now_us);
+  // When the time of the next comes; nullopt while there is none.
+  std::optional<gint64> due() const;
   // Drops all buffers.
   void clear();
   // Whether to ask for a keyframe now; at most once a second.
@@ -54,11 +61,11 @@ private:
   void give_up(gint64 now_us);
   Items::iterator newest_keyframe();
   gint64 lateness(const Item &item, gint64 now_us) const {
-    return now_us - item.arrived_us - latency_us_;
+    return now_us - std::max(item.arrived_us, item.ideal_us + latency_us_);
   }
 
   const BacklogLimits limits_;
-  gint64 latency_us_ = 0;
+  gint64 latency_us_ = 0, delay_us_ = 0;
   Items items_;
   size_t bytes_ = 0;
   bool needs_keyframe_ = false;

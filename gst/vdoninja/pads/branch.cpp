@@ -142,6 +142,9 @@ ObjPtr<GstElement> make_playout(const BranchRequest &request,
   config.h264 =
       request.form == Form::kRaw && g_str_equal(request.codec->encoding, "H264");
   config.latency_us = request.latency_us;
+  config.can_smooth =
+      request.form == Form::kRaw && request.codec->kind == MediaKind::kVideo;
+  config.adaptive = request.adaptive;
   config.progress = std::move(progress);
   config.broken = request.broken;
   return ObjPtr<GstElement>::adopt(playout_new(std::move(config)));

@@ -69,7 +69,8 @@ BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
   request.failed_decoders = output.failed_decoders;
   request.conceal_errors = config_.conceal_errors;
   request.decoder_setup = callbacks_.decoder_setup;
-  request.latency_us = static_cast<gint64>(config_.latency) * 1000;
+  request.latency_us = static_cast<gint64>(latency_) * 1000;
+  request.adaptive = is_adaptive();
   request.flowing = flowing_;
   request.broken = [this, loop = loop_.shared_from_this(), output_id = output.id,
                     branch_id](GstFlowReturn flow) {

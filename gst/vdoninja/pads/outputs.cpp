@@ -26,7 +26,8 @@ Outputs::Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disp
                  OutputConfig config, Callbacks callbacks)
     : loop_(loop), element_(element), disposer_(std::move(disposer)),
       config_(std::move(config)), callbacks_(std::move(callbacks)),
-      group_id_(gst_util_group_id_next()), look_timer_(loop) {
+      group_id_(gst_util_group_id_next()), latency_(first_latency(config_.latency)),
+      look_timer_(loop) {
   find_spare_pads();
 }
 
@@ -110,7 +111,7 @@ void Outputs::expose(Output &output) {
       output.kind == MediaKind::kVideo ? GST_STREAM_TYPE_VIDEO : GST_STREAM_TYPE_AUDIO,
       GST_STREAM_FLAG_NONE));
   gst_vdoninja_src_pad_restart(pad, stream.get(), group_id_);
-  gst_vdoninja_src_pad_set_latency(pad, config_.latency * GST_MSECOND);
+  gst_vdoninja_src_pad_set_latency(pad, latency_ * GST_MSECOND);
   watch_links(output);
   // Known when pad-added is emitted: it tells whom the application links.
   gst_vdoninja_src_pad_describe(pad, output.shown_id().c_str(), nullptr, nullptr,
@@ -275,16 +276,6 @@ void Outputs::request_keyframes(const std::string &stream_id) {
       request_keyframe(output->source.pad.get());
 }
 
-void Outputs::set_latency(unsigned ms) {
-  config_.latency = ms;
-  for (auto &output : outputs_) {
-    gst_vdoninja_src_pad_set_latency(output->src_pad(), ms * GST_MSECOND);
-    if (output->branch.playout)
-      playout_set_latency(output->branch.playout.get(), static_cast<gint64>(ms) * 1000);
-  }
-  gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
-}
-
 void Outputs::resume(gint64 offset) {
   offset_ = offset;
   for (auto &output : outputs_) {
@@ -299,6 +290,7 @@ void Outputs::resume(gint64 offset) {
 }
 
 void Outputs::look_around() {
+  adapt_latency();
   fill_gaps();
   watch_wishes();
   tell_of_unlinked();
@@ -339,34 +331,6 @@ void Outputs::tell_of_unlinked() {
          "nothing is linked to what the publisher sends: " + have, false);
 }
 
-// Whoever waits for all pads, as muxers and mixers do, must not wait for one whose
-// publisher is away or sends nothing. What is late may still come within the latency.
-void Outputs::fill_gaps() {
-  const auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element_));
-  const GstClockTime late =
-      gst_element_get_base_time(element_) + config_.latency * GST_MSECOND;
-  const GstClockTime now = clock ? gst_clock_get_time(clock.get()) : 0;
-  for (auto &output : outputs_) {
-    const guint64 delivered = gst_vdoninja_src_pad_get_buffers(output->src_pad());
-    const bool idle = std::exchange(output->before_gap, delivered) == delivered;
-    if (!idle || now < late || !*flowing_ || !gst_pad_is_linked(output->pad.get()) ||
-        gst_vdoninja_src_pad_is_pushing(output->src_pad()))
-      continue;
-    struct Gap {
-      ObjPtr<GstPad> pad;
-      GstClockTime time;
-    };
-    gst_element_call_async(
-        element_,
-        [](GstElement *, gpointer data) {
-          auto *gap = static_cast<Gap *>(data);
-          gst_vdoninja_src_pad_push_gap(GST_VDONINJA_SRC_PAD(gap->pad.get()), gap->time);
-        },
-        new Gap{output->pad, now - late},
-        [](gpointer data) { delete static_cast<Gap *>(data); });
-  }
-}
-
 void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
   StructureList pads;
   for (const auto &output : outputs_) {
@@ -380,7 +344,9 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
         gst_pad_is_linked(output->pad.get()), "packets", G_TYPE_UINT64,
         branch.progress->received.load(), "buffers", G_TYPE_UINT64,
         gst_vdoninja_src_pad_get_buffers(output->src_pad()), "dropped", G_TYPE_UINT64,
-        output->dropped + branch.progress->dropped, nullptr)));
+        output->dropped + branch.progress->dropped, "playout-ms", G_TYPE_UINT,
+        static_cast<guint>(branch.progress->delay_us / 1000), "latency-ms", G_TYPE_UINT,
+        latency_, nullptr)));
   }
   pads.put(to, "pads");
 }

@@ -26,7 +26,7 @@ struct OutputConfig {
   FormChoice form = FormChoice::kAuto;
   bool video = true;
   bool audio = true;
-  unsigned latency = 200; // ms
+  int latency = -1; // ms, as set_latency() takes it
 };
 
 // An RTP pad with the m-line it belongs to, blocked by `block`.
@@ -50,6 +50,8 @@ public:
     std::function<void(GstElement *decoder)> decoder_setup;
     // Whether one of the stream's video pads is linked; told when it changes.
     std::function<void(const std::string &stream_id, bool wanted)> video_wanted;
+    // What is declared now, ms.
+    std::function<void(unsigned ms)> latency;
     // What is linked now takes another codec than this stream's answer asked for.
     std::function<void(const std::string &stream_id)> renegotiate;
   };
@@ -79,7 +81,9 @@ public:
   void set_reconnecting(const std::string &stream_id, bool active);
   // Asks for a keyframe on every video pad of the stream, of all streams when empty.
   void request_keyframes(const std::string &stream_id);
-  void set_latency(unsigned ms);
+  // ms; below 0: as the network and the decoder need it.
+  void set_latency(int ms);
+  unsigned latency() const { return latency_; } // as declared
   // From now on what arrives is dropped, as a live source has nothing in PAUSED; the
   // sessions go on. Thread: any.
   void pause() { *flowing_ = false; }
@@ -133,6 +137,10 @@ private:
   ObjPtr<GstPad> make_pad(MediaKind kind);
   void look_around();
   void fill_gaps();
+  static unsigned first_latency(int wanted);
+  bool is_adaptive() const { return config_.latency < 0; }
+  void declare_latency(unsigned ms);
+  void adapt_latency();
   void watch_wishes();
   void tell_of_unlinked();
   void forget(Output &output);
@@ -150,6 +158,8 @@ private:
       std::make_shared<std::atomic<bool>>(false);
   gint64 offset_ = 0; // ns
   unsigned group_id_;
+  unsigned latency_;          // ms, as declared
+  gint64 latency_needed_ = 0; // when last, monotonic us
   bool finished_ = false;
   unsigned next_id_ = 1;
   unsigned next_video_ = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lateness.h"
 #include "mutex.h"
 #include "rtp-pad.h"
 
@@ -21,12 +22,26 @@ struct Impl {
   vdn::Mutex mutex;
   std::condition_variable changed;
   Backlog backlog GUARDED_BY(mutex);
+  vdn::Lateness lateness GUARDED_BY(mutex);
   bool active GUARDED_BY(mutex) = false;
+  bool smooth GUARDED_BY(mutex) = false;
   gint64 latency_us GUARDED_BY(mutex) = 0;          // of this element's
   gint64 pipeline_latency_us GUARDED_BY(mutex) = 0; // that sinks wait for
 
   void update_latency() REQUIRES(mutex) {
     backlog.set_latency(std::max(latency_us, pipeline_latency_us));
+  }
+  // When it should have come.
+  gint64 judge(GstBuffer *buffer, gint64 now) REQUIRES(mutex) {
+    if (!GST_BUFFER_PTS_IS_VALID(buffer))
+      return now;
+    const gint64 ideal =
+        lateness.arrived(static_cast<gint64>(GST_BUFFER_PTS(buffer) / GST_USECOND), now);
+    const gint64 delay = smooth ? std::min(lateness.delay(now), latency_us) : 0;
+    backlog.set_delay(delay);
+    config.progress->delay_us = delay;
+    config.progress->wanted_us = lateness.latency(now);
+    return ideal;
   }
 };
 
@@ -73,6 +88,8 @@ static bool put(Impl *impl, Backlog::Item item) {
   Lock lock(impl->mutex);
   if (!impl->active)
     return false;
+  if (item.buffer)
+    item.ideal_us = impl->judge(item.buffer.get(), item.arrived_us);
   impl->backlog.push(std::move(item));
   impl->changed.notify_one();
   return true;
@@ -146,7 +163,10 @@ static std::optional<Backlog::Item> take(Impl *impl, bool *asks) {
       item.emplace();
     if (item)
       return item;
-    lock.wait(impl->changed);
+    if (const auto due = impl->backlog.due())
+      lock.wait_until(impl->changed, *due);
+    else
+      lock.wait(impl->changed);
   }
 }
 
@@ -219,7 +239,7 @@ GstElement *vdn::playout_new(PlayoutConfig config) {
       g_object_new(gst_vdoninja_playout_get_type(), "name", "playout", nullptr));
   auto *impl = new Impl(std::move(config));
   static_cast<GstVdoNinjaPlayout *>(static_cast<gpointer>(self))->impl = impl;
-  playout_set_latency(self, impl->config.latency_us);
+  playout_set_latency(self, impl->config.latency_us, impl->config.adaptive);
   impl->sink = add_pad(self, "sink", GST_PAD_SINK);
   impl->src = add_pad(self, "src", GST_PAD_SRC);
   gst_pad_set_chain_function(impl->sink, chain);
@@ -235,11 +255,13 @@ void vdn::playout_clear(GstElement *playout) {
   Impl *impl = impl_of(playout);
   Lock lock(impl->mutex);
   impl->backlog.clear();
+  impl->lateness.clear();
 }
 
-void vdn::playout_set_latency(GstElement *playout, gint64 us) {
+void vdn::playout_set_latency(GstElement *playout, gint64 us, bool adaptive) {
   Impl *impl = impl_of(playout);
   Lock lock(impl->mutex);
   impl->latency_us = us;
+  impl->smooth = adaptive && impl->config.can_smooth;
   impl->update_latency();
 }

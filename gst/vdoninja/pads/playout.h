@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Between what the network gives and what takes it: an element with a thread of its own,
 // so that a decoder or a sink that is slow or waits never holds up the session. What has
-// waited for too long is dropped (backlog.h).
+// waited for too long is dropped (backlog.h), and where the network stutters all is
+// delayed a little (lateness.h): encoded, as raw pictures are large and pools are small.
 #pragma once
 
 #include <atomic>
@@ -19,13 +20,16 @@ namespace vdn {
 struct Progress {
   std::atomic<guint64> received{0}, received_bytes{0}, passed{0}, taken{0}, handed{0},
       decoding{0}, formats{0}, dropped{0}, skips{0}, working_us{0};
+  std::atomic<gint64> delay_us{0}, wanted_us{0};
 };
 
 struct PlayoutConfig {
   BacklogLimits limits;
   bool video = true;
-  bool h264 = false;     // byte-stream, an access unit in each buffer
-  gint64 latency_us = 0; // as declared downstream
+  bool h264 = false;       // byte-stream, an access unit in each buffer
+  gint64 latency_us = 0;   // as declared downstream
+  bool can_smooth = false; // what goes on is shown
+  bool adaptive = false;   // as for playout_set_latency()
   std::shared_ptr<Progress> progress;
   // Flow that is neither OK nor FLUSHING. Thread: the stage's.
   std::function<void(GstFlowReturn)> broken;
@@ -35,6 +39,7 @@ struct PlayoutConfig {
 GstElement *playout_new(PlayoutConfig config);
 // Drops what waits.
 void playout_clear(GstElement *playout);
-void playout_set_latency(GstElement *playout, gint64 us);
+// `adaptive`: what is shown at once may be delayed, too, to hide what the network does.
+void playout_set_latency(GstElement *playout, gint64 us, bool adaptive);
 
 } // namespace vdn

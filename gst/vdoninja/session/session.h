@@ -31,7 +31,7 @@ struct SessionConfig {
   std::string stun_server;               // stun://host:port, empty: none
   std::vector<std::string> turn_servers; // turn(s)://user:password@host:port
   bool relay_only = false;
-  unsigned latency = 200; // ms, as declared downstream
+  unsigned latency = 0; // ms, as declared downstream
   GstClockTime base_time = 0;
   // The server is on this machine, and so may be the publisher: libnice would not look
   // for it on loopback.
