@@ -30,6 +30,13 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
   output_callbacks.video_wanted = [this](const std::string &stream_id, bool wanted) {
     viewer_->set_video_wanted(stream_id, wanted);
   };
+  output_callbacks.size_wanted = [this](const std::string &stream_id, unsigned width,
+                                        unsigned height) {
+    viewer_->request_size(stream_id, width, height);
+    callbacks_.peer(stream_id, "quality",
+                    gst_structure_new("details", "width", G_TYPE_UINT, width, "height",
+                                      G_TYPE_UINT, height, nullptr));
+  };
   output_callbacks.latency = [this](unsigned ms) { viewer_->set_latency(ms); };
   output_callbacks.renegotiate = [this](const std::string &stream_id) {
     loop_->post([this, stream_id] { viewer_->renegotiate(stream_id); });

@@ -45,6 +45,8 @@ GST_START_TEST(test_message_encode_data_channel_messages) {
   assert_text(encode_bye(), R"({"bye":true})");
   assert_text(encode_bitrate(3000), R"({"targetBitrate":3000,"bitrate":3000})");
   assert_text(encode_bitrate(0), R"({"bitrate":0})");
+  assert_text(encode_resolution(960, 540),
+              R"({"requestResolution":{"w":960,"h":540,"s":false,"c":false}})");
 }
 GST_END_TEST
 

@@ -92,6 +92,54 @@ GST_START_TEST(test_live_downstream_is_too_slow) {
 }
 GST_END_TEST
 
+// Takes 50 ms for a picture of 320x180, and less for less. Thread: streaming.
+static GstPadProbeReturn work_on(GstPad *pad, GstPadProbeInfo *, gpointer) {
+  const CapsPtr caps(gst_pad_get_current_caps(pad));
+  gint width = 0, height = 0;
+  gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT, &width,
+                    "height", G_TYPE_INT, &height, nullptr);
+  g_usleep(50000ul * static_cast<unsigned>(width * height) / (320 * 180));
+  return GST_PAD_PROBE_OK;
+}
+
+GST_START_TEST(test_live_decoder_that_is_too_slow_gets_smaller_pictures) {
+  Loopback show(video_only());
+  show.publish();
+  Player player(show.source("video-decoder=\"vp8dec ! identity name=work\"") +
+                video_sink());
+  // Emitted more than once for what is in bins that move.
+  g_signal_connect(player.source(), "deep-element-added",
+                   G_CALLBACK(+[](GstBin *, GstBin *, GstElement *element, gpointer) {
+                     if (!g_str_equal(GST_OBJECT_NAME(element), "work") ||
+                         g_object_get_data(G_OBJECT(element), "watched"))
+                       return;
+                     g_object_set_data(G_OBJECT(element), "watched", element);
+                     const auto pad = ObjPtr<GstPad>::adopt(
+                         gst_element_get_static_pad(element, "src"));
+                     gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, work_on,
+                                       nullptr, nullptr);
+                   }),
+                   nullptr);
+  player.play();
+  fail_unless(show.publisher->wait(30s, [](const auto &state) {
+    return std::any_of(state.received.begin(), state.received.end(),
+                       [](const auto &text) {
+                         return text.find(R"("requestResolution":{"w":240,"h":135,)") !=
+                                std::string::npos;
+                       });
+  }));
+  player.expect("the message", [](const Player::State &state) {
+    return std::count(state.elements.begin(), state.elements.end(), "vdoninja/quality");
+  });
+  show.publisher->set_size(240, 136);
+  player.expect_caps("sink", "width=(int)240");
+  player.expect_buffers("sink", 30);
+  const guint64 before = dropped(player);
+  player.expect_buffers("sink", 60);
+  fail_unless_equals_uint64(dropped(player), before);
+}
+GST_END_TEST
+
 // For some seconds; what comes afterwards is of then, in time with the clock, from the
 // same session, which never stopped.
 static void assert_pause(const std::string &sink) {
@@ -216,6 +264,7 @@ static Suite *live_suite() {
   tcase_set_timeout(tc, 120);
   tcase_add_test(tc, test_live_decoder_is_too_slow);
   tcase_add_test(tc, test_live_downstream_is_too_slow);
+  tcase_add_test(tc, test_live_decoder_that_is_too_slow_gets_smaller_pictures);
   tcase_add_test(tc, test_live_pause_is_not_made_up_for);
   tcase_add_test(tc, test_live_goodbye_arrives);
   tcase_add_test(tc, test_live_gaps_are_told_while_the_publisher_is_away);

@@ -20,6 +20,8 @@ constexpr unsigned kMeasureMs = 2000;
 // Told are so many skips within ten seconds; one may be a hiccup.
 constexpr unsigned kSkipsForgiven = 2;
 constexpr unsigned kSkipsWindow = 5; // measurements
+// The share of time from which on skips are the decoder's doing.
+constexpr double kWorksMostly = 0.5;
 // A decoder is made anew so often before it makes way, unless it worked well in between.
 constexpr unsigned kRelapsesForgiven = 2;
 constexpr unsigned kProvenMs = 60000;
@@ -128,6 +130,7 @@ void Outputs::connect_source(Output &output) {
   output.next_request_ms = kWatchMs;
   output.produced = false;
   output.measured_bytes = output.bitrate = 0;
+  output.decoded_us = 0;
   output.measurements = output.skips = 0;
   output.measure_timer.start(kMeasureMs, [this, &output] { measure(output); });
   if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
@@ -139,7 +142,7 @@ void Outputs::connect_source(Output &output) {
 
 void Outputs::measure(Output &output) {
   measure_bitrate(output);
-  watch_skips(output);
+  relieve(output, watch_skips(output));
   output.measure_timer.start(kMeasureMs, [this, &output] { measure(output); });
 }
 
@@ -155,14 +158,40 @@ void Outputs::measure_bitrate(Output &output) {
   }
 }
 
-// Some was dropped again and again because it was late.
-void Outputs::watch_skips(Output &output) {
+// A smaller picture for a decoder that does not cope. What is linked may be slow for
+// other reasons than size.
+void Outputs::relieve(Output &output, bool skips) {
+  const guint64 worked = output.working_us();
+  const double load =
+      static_cast<double>(worked - std::exchange(output.decoded_us, worked)) /
+      (kMeasureMs * 1000.0);
+  if (output.kind != MediaKind::kVideo || output.branch.decoder.empty())
+    return;
+  const CapsPtr caps(gst_pad_get_current_caps(output.pad.get()));
+  gint width = 0, height = 0;
+  if (caps)
+    gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT, &width,
+                      "height", G_TYPE_INT, &height, nullptr);
+  if (!output.overload.is_relieved()) {
+    output.full_width = width;
+    output.full_height = height;
+  }
+  const bool is_slow = skips && load > kWorksMostly;
+  const auto share = output.overload.judge(is_slow, load, g_get_monotonic_time());
+  if (share && output.full_width > 0)
+    callbacks_.size_wanted(output.stream_id,
+                           static_cast<unsigned>(output.full_width * *share),
+                           static_cast<unsigned>(output.full_height * *share));
+}
+
+// Whether some was dropped again and again because it was late; tells it once.
+bool Outputs::watch_skips(Output &output) {
   const Progress &progress = *output.branch.progress;
   const bool often = progress.skips - output.skips > kSkipsForgiven;
   if (++output.measurements % kSkipsWindow == 0)
     output.skips = progress.skips;
   if (!often || std::exchange(output.told_slow, true))
-    return;
+    return often;
   const bool downstream =
       gst_vdoninja_src_pad_get_pushing_us(output.src_pad()) - output.pushing_us >
       progress.working_us / 2;
@@ -180,6 +209,7 @@ void Outputs::watch_skips(Output &output) {
   if (!downstream && !output.branch.decoder.empty())
     text += " (video-decoder chooses another decoder)";
   report(GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE, text, false);
+  return true;
 }
 
 // Data comes in and no picture out: asks for a keyframe, again and again since a PLI may

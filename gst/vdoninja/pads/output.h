@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "outputs.h"
+#include "overload.h"
 #include "rtp-pad.h"
 
 namespace vdn {
@@ -38,6 +39,13 @@ struct Outputs::Output {
   bool takes(const std::string &encoding) const {
     return wanted.empty() ||
            std::find(wanted.begin(), wanted.end(), encoding) != wanted.end();
+  }
+  // For how long the decoder, or what is in its place, was at work since the branch
+  // began.
+  guint64 working_us() const {
+    const guint64 pushing = gst_vdoninja_src_pad_get_pushing_us(src_pad()) - pushing_us;
+    const guint64 working = branch.progress->working_us;
+    return working - std::min(working, pushing);
   }
   // What the branch gives, or could give while it gives nothing.
   CapsPtr given_caps() const {
@@ -82,6 +90,11 @@ struct Outputs::Output {
   unsigned measurements = 0;  // of this branch
   unsigned skips = 0;         // up to the window of measurements that runs
   bool told_slow = false;
+  // Of the decoder: for how long it worked up to the last measurement, us, and the size
+  // that the publisher sends by itself.
+  guint64 decoded_us = 0;
+  Overload overload;
+  gint full_width = 0, full_height = 0;
   Timer measure_timer;
 };
 

@@ -53,11 +53,7 @@ void Outputs::adapt_latency() {
     const bool video = output->kind == MediaKind::kVideo;
     pictures |= video;
     const Progress &progress = *output->branch.progress;
-    const guint64 pushing =
-        gst_vdoninja_src_pad_get_pushing_us(output->src_pad()) - output->pushing_us;
-    const guint64 working = progress.working_us;
-    const guint64 handed = std::max<guint64>(progress.handed, 1);
-    const guint64 decoding = (working - std::min(working, pushing)) / handed;
+    const guint64 decoding = output->working_us() / std::max<guint64>(progress.handed, 1);
     needed[video] =
         std::max(needed[video], progress.wanted_us + static_cast<gint64>(2 * decoding));
   }

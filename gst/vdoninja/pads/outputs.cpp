@@ -230,6 +230,7 @@ void Outputs::attach(RtpSource source) {
     return;
   }
   disconnect_source(*output);
+  output->overload = Overload();
   output->source = std::move(source);
   gst_vdoninja_src_pad_describe(output->src_pad(), nullptr, nullptr, nullptr,
                                 output->source.encoding.c_str());

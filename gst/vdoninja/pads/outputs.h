@@ -50,6 +50,10 @@ public:
     std::function<void(GstElement *decoder)> decoder_setup;
     // Whether one of the stream's video pads is linked; told when it changes.
     std::function<void(const std::string &stream_id, bool wanted)> video_wanted;
+    // The decoder of a stream's picture does not cope, or does again: ask for pictures
+    // of this size.
+    std::function<void(const std::string &stream_id, unsigned width, unsigned height)>
+        size_wanted;
     // What is declared now, ms.
     std::function<void(unsigned ms)> latency;
     // What is linked now takes another codec than this stream's answer asked for.
@@ -125,7 +129,8 @@ private:
   void watch(Output &output);
   void measure(Output &output);
   void measure_bitrate(Output &output);
-  void watch_skips(Output &output);
+  bool watch_skips(Output &output);
+  void relieve(Output &output, bool skips);
   void retry_decoder(Output &output);
   void start_over(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);

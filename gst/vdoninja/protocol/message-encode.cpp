@@ -130,10 +130,10 @@ void set(const JsonObjectPtr &object, const char *key, std::optional<unsigned> v
 }
 
 // To fit into, not to cover, and never to be enlarged.
-void set_resolution(const JsonObjectPtr &object, const Wishes &wishes) {
+void set_resolution(const JsonObjectPtr &object, std::optional<unsigned> width,
+                    std::optional<unsigned> height) {
   auto inner = new_object();
-  for (const auto &[key, value] :
-       {std::pair("w", wishes.max_width), std::pair("h", wishes.max_height)})
+  for (const auto &[key, value] : {std::pair("w", width), std::pair("h", height)})
     if (value)
       set(inner, key, value);
     else
@@ -169,7 +169,7 @@ std::string encode_init(const Wishes &wishes) {
   set(object, "scale", wishes.scale);
   set(object, "audioBitrate", wishes.audio_bitrate);
   if (wishes.max_width || wishes.max_height)
-    set_resolution(object, wishes);
+    set_resolution(object, wishes.max_width, wishes.max_height);
   if (!wishes.video_codec.empty())
     set(object, "preferVideoCodec", wishes.video_codec);
   auto info = new_object();
@@ -194,6 +194,12 @@ std::string encode_ping(int64_t value) {
 
 std::string encode_bye() {
   return encode_flag("bye");
+}
+
+std::string encode_resolution(unsigned width, unsigned height) {
+  const auto object = new_object();
+  set_resolution(object, width, height);
+  return to_json(object.get());
 }
 
 std::string encode_bitrate(int kbps) {

@@ -162,5 +162,7 @@ std::string encode_pong(std::string_view ping_json);
 std::string encode_ping(int64_t value);
 std::string encode_bye();
 std::string encode_bitrate(int kbps); // 0 pauses
+// The picture is to fit into this.
+std::string encode_resolution(unsigned width, unsigned height);
 
 } // namespace vdn

@@ -153,6 +153,12 @@ void Viewer::set_video_wanted(const std::string &stream_id, bool wanted) {
           encode_bitrate(wanted ? static_cast<int>(limit ? limit : kUsualBitrate) : 0));
 }
 
+void Viewer::request_size(const std::string &stream_id, unsigned width, unsigned height) {
+  for (auto &stream : streams_)
+    if (stream->id() == stream_id && stream->session() && stream->session()->config().id)
+      stream->session()->send(encode_resolution(width, height));
+}
+
 void Viewer::reconnect() {
   for (auto &stream : streams_)
     if (stream->session())
