@@ -191,6 +191,87 @@ GST_START_TEST(test_relay_delays) {
 }
 GST_END_TEST
 
+// Never early, and on time where the machine is: it tells how much it was late.
+GST_START_TEST(test_relay_keeps_time) {
+  Pair pair;
+  PathConditions conditions;
+  conditions.delay_ms = 3;
+  pair.relay.set(conditions);
+  std::vector<gint64> took;
+  for (unsigned i = 0; i < 200; i++) {
+    const gint64 sent = g_get_monotonic_time();
+    pair.publisher.send(pair.to_viewer, i);
+    fail_unless_equals_int(pair.viewer.receive(), i);
+    took.push_back(g_get_monotonic_time() - sent);
+  }
+  std::sort(took.begin(), took.end());
+  g_print("3 ms took %d us in the middle, %d at most; the relay was late by %d\n",
+          int(took[100]), int(took.back()), int(pair.relay.state().late_us));
+  fail_unless(took.front() >= 3000);
+}
+GST_END_TEST
+
+// 20 packets at 8 ms each, in each direction as it is asked for.
+GST_START_TEST(test_relay_carries_no_more_than_the_line) {
+  Pair pair;
+  Line line;
+  fail_unless(find_line("rate=32 queue=10000|rate=32 queue=60", &line));
+  pair.relay.set(line);
+  const gint64 from = g_get_monotonic_time();
+  for (unsigned i = 0; i < 20; i++) {
+    pair.publisher.send(pair.to_viewer, i);
+    pair.viewer.send(pair.to_publisher, i);
+  }
+  pair.await(End::kViewer, 20);
+  pair.await(End::kPublisher, 20);
+  const gint64 took = (g_get_monotonic_time() - from) / 1000;
+  fail_unless(took >= 160, "took %d ms", int(took));
+  const auto state = pair.relay.state();
+  fail_unless_equals_int(state.towards(End::kViewer).passed, 20);
+  const auto &back = state.towards(End::kPublisher);
+  // 8 find room at once, and one more each 8 ms that it took us to send them.
+  fail_unless(back.passed >= 8 && back.passed + back.lost == 20);
+  fail_unless_equals_int(back.lost, back.overflowed);
+  std::vector<unsigned> numbers;
+  pair.drain(&numbers);
+  fail_unless(in_order(numbers));
+}
+GST_END_TEST
+
+// Who looks on sees each packet and what becomes of it.
+GST_START_TEST(test_relay_shows_what_it_loses) {
+  Pair pair;
+  Line line;
+  fail_unless(find_line("loss=0.3 burst=4|", &line));
+  pair.relay.set(line);
+  std::vector<unsigned> passed; // on the relay's thread, and here once it is done
+  pair.relay.set_tap([&](End to, BadLine::Fate fate, const std::string &packet) {
+    unsigned number = 0;
+    g_assert(to == End::kViewer && packet.size() == sizeof number);
+    packet.copy(reinterpret_cast<char *>(&number), sizeof number);
+    if (fate == BadLine::Fate::kPassed)
+      passed.push_back(number);
+  });
+  for (unsigned i = 0; i < 50; i++)
+    pair.publisher.send(pair.to_viewer, i);
+  pair.await(End::kViewer, 50);
+  pair.relay.set_tap({});
+  std::vector<unsigned> numbers;
+  pair.drain(&numbers);
+  fail_unless(numbers == passed && numbers.size() < 50);
+}
+GST_END_TEST
+
+GST_START_TEST(test_relay_jitter_keeps_order_where_it_shall) {
+  PathConditions conditions;
+  conditions.jitter_ms = 50;
+  conditions.overtaking = false;
+  const auto numbers = sent_through(conditions, 200);
+  fail_unless_equals_int(numbers.size(), 200);
+  fail_unless(in_order(numbers));
+}
+GST_END_TEST
+
 GST_START_TEST(test_relay_jitter_and_reordering_let_packets_overtake) {
   PathConditions jitter;
   jitter.jitter_ms = 50;
@@ -287,6 +368,10 @@ static Suite *relay_suite() {
   tcase_add_test(tc, test_relay_hears_an_end_that_was_not_named_yet);
   tcase_add_test(tc, test_relay_loses_the_share_asked_for);
   tcase_add_test(tc, test_relay_delays);
+  tcase_add_test(tc, test_relay_keeps_time);
+  tcase_add_test(tc, test_relay_carries_no_more_than_the_line);
+  tcase_add_test(tc, test_relay_shows_what_it_loses);
+  tcase_add_test(tc, test_relay_jitter_keeps_order_where_it_shall);
   tcase_add_test(tc, test_relay_jitter_and_reordering_let_packets_overtake);
   tcase_add_test(tc, test_relay_blackout_ends_by_itself);
   tcase_add_test(tc, test_relay_rebinds);

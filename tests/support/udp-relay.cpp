@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "udp-relay.h"
 
+#include <algorithm>
+
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
 #include "loop-call.h"
 
 namespace vdn {
@@ -10,8 +17,37 @@ void UdpRelay::Source::operator()(GSource *source) const {
   g_source_unref(source);
 }
 
-UdpRelay::UdpRelay(unsigned seed) : random_(seed), loop_("udp-relay") {
-  due_ = std::make_unique<Timer>(loop_);
+UdpRelay::Alarm::Alarm(Loop &loop, Job job)
+    : fd_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
+      source_(g_unix_fd_source_new(fd_, G_IO_IN)) {
+  GUnixFDSourceFunc due = [](gint fd, GIOCondition, gpointer data) -> gboolean {
+    uint64_t times = 0;
+    // Nothing to be read: set anew meanwhile, and not due yet.
+    if (read(fd, &times, sizeof times) > 0)
+      (*static_cast<Job *>(data))();
+    return G_SOURCE_CONTINUE;
+  };
+  g_source_set_callback(source_.get(), G_SOURCE_FUNC(due), new Job(std::move(job)),
+                        [](gpointer data) { delete static_cast<Job *>(data); });
+  g_source_attach(source_.get(), loop.context());
+}
+
+UdpRelay::Alarm::~Alarm() {
+  source_.reset();
+  close(fd_);
+}
+
+void UdpRelay::Alarm::set(gint64 monotonic_us) {
+  itimerspec when{};
+  when.it_value.tv_sec = monotonic_us / G_USEC_PER_SEC;
+  when.it_value.tv_nsec = monotonic_us % G_USEC_PER_SEC * 1000;
+  const int set = timerfd_settime(fd_, TFD_TIMER_ABSTIME, &when, nullptr);
+  g_assert(set == 0);
+}
+
+UdpRelay::UdpRelay(unsigned seed)
+    : lines_{BadLine(seed), BadLine(seed + 1)}, loop_("udp-relay") {
+  due_ = std::make_unique<Alarm>(loop_, [this] { deliver_due(); });
   blackout_ = std::make_unique<Timer>(loop_);
 }
 
@@ -48,17 +84,26 @@ void UdpRelay::set(const PathConditions &both) {
 }
 
 void UdpRelay::set(End towards, const PathConditions &conditions) {
-  call(loop_, [&] { this->conditions(towards) = conditions; });
+  call(loop_, [&] { line(towards).conditions() = conditions; });
+}
+
+void UdpRelay::set(const Line &line) {
+  set(End::kViewer, line.to_viewer);
+  set(End::kPublisher, line.to_publisher);
+}
+
+void UdpRelay::set_tap(Tap tap) {
+  call(loop_, [&] { tap_ = std::move(tap); });
 }
 
 void UdpRelay::black_out(unsigned ms) {
   call(loop_, [this, ms] {
     state_.update([](State &state) { state.returned_us = 0; });
-    for (PathConditions &conditions : conditions_)
-      conditions.blackout = true;
+    for (BadLine &line : lines_)
+      line.conditions().blackout = true;
     blackout_->start(ms, [this] {
-      for (PathConditions &conditions : conditions_)
-        conditions.blackout = false;
+      for (BadLine &line : lines_)
+        line.conditions().blackout = false;
       state_.update([](State &state) { state.returned_us = g_get_monotonic_time(); });
     });
   });
@@ -129,45 +174,38 @@ void UdpRelay::receive(Path &path, End from) {
   }
 }
 
-// In [0, 1). Always the same number of draws a packet, whatever the conditions.
-double UdpRelay::chance() {
-  return random_() / 4294967296.0;
-}
-
-PathConditions &UdpRelay::conditions(End towards) {
-  return conditions_[static_cast<size_t>(towards)];
-}
-
 void UdpRelay::forward(Packet packet) {
-  const PathConditions &conditions = this->conditions(packet.to);
-  const bool lost = chance() < conditions.loss;
-  double ms = conditions.delay_ms + chance() * conditions.jitter_ms;
-  if (chance() < conditions.reorder)
-    ms += kHeldBackMs;
-  if (lost) {
-    state_.update([&](State &state) { state.to[static_cast<size_t>(packet.to)].lost++; });
-  } else if (ms <= 0) {
-    deliver(packet);
-  } else {
-    held_.emplace(g_get_monotonic_time() + static_cast<gint64>(ms * 1000),
-                  std::move(packet));
+  const auto verdict = line(packet.to).take(g_get_monotonic_time(), packet.data.size());
+  if (tap_)
+    tap_(packet.to, verdict.fate, packet.data);
+  if (verdict.fate == BadLine::Fate::kPassed) {
+    // Behind all that is due at the same time: nobody overtakes who need not.
+    held_.emplace(verdict.due_us, std::move(packet));
     deliver_due();
+    return;
   }
+  state_.update([&](State &state) {
+    Counts &counts = state.to[static_cast<size_t>(packet.to)];
+    counts.lost++;
+    counts.overflowed += verdict.fate == BadLine::Fate::kOverflowed;
+  });
 }
 
 void UdpRelay::deliver_due() {
-  const gint64 now = g_get_monotonic_time();
-  while (!held_.empty() && held_.begin()->first <= now) {
-    deliver(held_.begin()->second);
-    held_.erase(held_.begin());
+  for (;;) {
+    const gint64 now = g_get_monotonic_time();
+    if (held_.empty() || held_.begin()->first > now)
+      break;
+    const auto first = held_.extract(held_.begin());
+    deliver(first.mapped(), now - first.key());
   }
   if (!held_.empty())
-    due_->start((held_.begin()->first - now) / 1000 + 1, [this] { deliver_due(); });
+    due_->set(held_.begin()->first);
 }
 
-void UdpRelay::deliver(const Packet &packet) {
+void UdpRelay::deliver(const Packet &packet, gint64 late_us) {
   const Gate &gate = packet.path->gate(packet.to);
-  const bool blocked = conditions(packet.to).blackout || packet.path->abandoned;
+  const bool blocked = line(packet.to).conditions().blackout || packet.path->abandoned;
   bool sent = false;
   if (!blocked && gate.peer != 0) {
     const auto address = ObjPtr<GSocketAddress>::adopt(
@@ -178,6 +216,7 @@ void UdpRelay::deliver(const Packet &packet) {
   state_.update([&](State &state) {
     Counts &counts = state.to[static_cast<size_t>(packet.to)];
     (sent ? counts.passed : counts.lost)++;
+    state.late_us = std::max(state.late_us, late_us);
   });
 }
 

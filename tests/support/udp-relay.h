@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Bad networks: stands between publishers and viewers on 127.0.0.1 and loses, delays and
-// reorders what they send each other. Runs on a thread of its own. Thread: any, for every
-// function.
+// reorders what they send each other, as bad-line.h says. Runs on a thread of its own.
+// Thread: any, for every function.
 #pragma once
 
 #include <array>
 #include <functional>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 
+#include "bad-line.h"
 #include "loop.h"
 #include "watched.h"
 
@@ -22,32 +22,26 @@ constexpr End other(End end) {
   return end == End::kPublisher ? End::kViewer : End::kPublisher;
 }
 
-// What happens to packets in one direction.
-struct PathConditions {
-  double loss = 0; // share of packets, 0 to 1
-  unsigned delay_ms = 0;
-  unsigned jitter_ms = 0; // up to this is added to the delay of each: they overtake
-  double reorder = 0;     // share of packets held back for kHeldBackMs more
-  bool blackout = false;  // nothing passes
-};
-
 class UdpRelay {
 public:
   struct Counts {
     unsigned passed = 0;
     unsigned lost = 0;
+    unsigned overflowed = 0; // of those that were lost: there was no room in the queue
   };
   struct State {
     std::array<Counts, 2> to; // by End
     unsigned strangers = 0;   // packets that came from elsewhere than an end: dropped
     unsigned paths = 0;       // ever made
     gint64 returned_us = 0;   // monotonic: end of the last black_out(), 0 during it
+    gint64 late_us = 0;       // by which a packet left after its time, at most
 
     const Counts &towards(End end) const { return to[static_cast<size_t>(end)]; }
   };
-  static constexpr unsigned kHeldBackMs = 30;
+  // On the relay's thread, for each packet as it comes in.
+  using Tap = std::function<void(End to, BadLine::Fate fate, const std::string &packet)>;
 
-  // The same seed makes the same choices.
+  // The same seed makes the same choices, in each direction for itself.
   explicit UdpRelay(unsigned seed);
   ~UdpRelay();
   UdpRelay(const UdpRelay &) = delete;
@@ -60,6 +54,8 @@ public:
   // Of every path, and of those to come.
   void set(const PathConditions &both);
   void set(End towards, const PathConditions &conditions);
+  void set(const Line &line);
+  void set_tap(Tap tap);
   // A blackout of this length; conditions stay as they are otherwise.
   void black_out(unsigned ms);
   // As a NAT that forgot: `end` sees the others behind another port from now on, and
@@ -78,10 +74,24 @@ private:
   struct Source {
     void operator()(GSource *source) const;
   };
+  using SourcePtr = std::unique_ptr<GSource, Source>;
+  // Precise to some 0.1 ms, where the poll() in a GMainContext rounds up to the next ms.
+  class Alarm {
+  public:
+    Alarm(Loop &loop, Job job);
+    ~Alarm();
+    Alarm(const Alarm &) = delete;
+    Alarm &operator=(const Alarm &) = delete;
+    void set(gint64 monotonic_us);
+
+  private:
+    const int fd_;
+    SourcePtr source_;
+  };
   // The socket that `end` talks to.
   struct Gate {
     ObjPtr<GSocket> socket;
-    std::unique_ptr<GSource, Source> source;
+    SourcePtr source;
     guint16 peer = 0; // port of the end, as told or as first heard; 0: not known yet
   };
   struct Path {
@@ -98,19 +108,19 @@ private:
   void open(Path &path, End end);
   void receive(Path &path, End from);
   void forward(Packet packet);
-  void deliver(const Packet &packet);
+  void deliver(const Packet &packet, gint64 late_us);
   void deliver_due();
-  PathConditions &conditions(End towards);
-  double chance();
+  BadLine &line(End towards) { return lines_[static_cast<size_t>(towards)]; }
 
   Watched<State> state_;
   // On the relay's thread only.
-  std::mt19937 random_;
-  std::array<PathConditions, 2> conditions_; // by End they lead to
+  std::array<BadLine, 2> lines_; // by End they lead to
+  Tap tap_;
   std::map<std::string, Path> paths_;
   std::multimap<gint64, Packet> held_; // by monotonic us they are due
   Loop loop_;
-  std::unique_ptr<Timer> due_, blackout_;
+  std::unique_ptr<Alarm> due_;
+  std::unique_ptr<Timer> blackout_;
 };
 
 } // namespace vdn
