@@ -10,18 +10,33 @@
 
 namespace vdn {
 
-// In clear and on the socket: the relay has to read the candidates.
-inline Playing play_through(UdpRelay &relay, const std::string &properties) {
+// A server behind which all packets go through `relay`, which outlives it.
+inline Scene relayed_scene(UdpRelay &relay) {
   Scene scene;
   scene.server->set_hook([&relay](Passing &passing) {
     passing.drop |= !lead_through(relay, &passing.text);
   });
+  return scene;
+}
+
+// In clear and on the socket: the relay has to read the candidates.
+inline PublisherConfig relayed_config(const Scene &scene) {
   PublisherConfig config = scene.config();
   config.password = "false";
   config.channel_signaling = false;
   // From elsewhere it cannot reach the relay, and would wait for that to fail.
   config.local_addresses = {"127.0.0.1"};
-  const std::string line = scene.line("stream-id=abc password=false " + properties);
+  return config;
+}
+
+inline std::string relayed_line(const Scene &scene, const std::string &properties = "") {
+  return scene.line("stream-id=abc password=false " + properties);
+}
+
+inline Playing play_through(UdpRelay &relay, const std::string &properties) {
+  Scene scene = relayed_scene(relay);
+  const PublisherConfig config = relayed_config(scene);
+  const std::string line = relayed_line(scene, properties);
   return Playing(std::move(scene), config, line);
 }
 
