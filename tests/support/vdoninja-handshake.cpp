@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A VDO.Ninja handshake server as a program: for the demo, and for local networks without
-// internet. Prints its URL and runs until SIGINT or SIGTERM.
+// internet. Prints its URL and runs until SIGINT or SIGTERM. With --line a bad network is
+// between those whom it brings together, and a line of JSON at the end tells what passed.
 #include <glib-unix.h>
 
 #include "handshake-server.h"
+#include "relayed.h"
 
 namespace {
 
 struct Arguments {
-  vdn::StrPtr address, dialect, certificate, key;
-  gint port = 0, die_at = 0;
+  vdn::StrPtr address, dialect, certificate, key, line;
+  gint port = 0, die_at = 0, seed = 1;
   gboolean fan_out = FALSE;
 };
 
 bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
   gchar *address = nullptr, *dialect = nullptr, *certificate = nullptr, *key = nullptr;
+  gchar *line = nullptr;
   const GOptionEntry entries[] = {
       {"port", 'p', 0, G_OPTION_ARG_INT, &into->port, "Port to listen on (0: a free one)",
        "N"},
@@ -29,6 +32,11 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
       {"tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &certificate,
        "Serve wss:// with this PEM certificate", "FILE"},
       {"tls-key", 0, 0, G_OPTION_ARG_FILENAME, &key, "Private key of --tls-cert", "FILE"},
+      {"line", 0, 0, G_OPTION_ARG_STRING, &line,
+       "Media of those without a password, all on 127.0.0.1, pass a bad network: wifi, "
+       "loss5, burst, lte ..., or as \"loss=0.05 delay=20|delay=20\"",
+       "NAME"},
+      {"seed", 0, 0, G_OPTION_ARG_INT, &into->seed, "Of the choices of --line (1)", "N"},
       {nullptr, 0, 0, G_OPTION_ARG_NONE, nullptr, nullptr, nullptr}};
   GOptionContext *context = g_option_context_new("- VDO.Ninja handshake server");
   g_option_context_add_main_entries(context, entries, nullptr);
@@ -38,6 +46,7 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
   into->dialect.reset(dialect);
   into->certificate.reset(certificate);
   into->key.reset(key);
+  into->line.reset(line);
   return parsed;
 }
 
@@ -68,14 +77,80 @@ bool make_options(const Arguments &from, vdn::HandshakeServer::Options *options,
   return static_cast<bool>(options->certificate);
 }
 
+// Packets of media, by what it is told of each: RTP on its way to the viewer.
+class BadNetwork {
+public:
+  BadNetwork(const vdn::Line &line, unsigned seed) : relay_(seed) {
+    relay_.set(line);
+    relay_.set_tap(
+        [this](vdn::End to, vdn::BadLine::Fate fate, const std::string &packet) {
+          // DTLS and STUN begin otherwise.
+          if (to == vdn::End::kViewer && (packet[0] & 0xc0) == 0x80)
+            count(fate == vdn::BadLine::Fate::kPassed, packet.size());
+        });
+  }
+  vdn::UdpRelay &relay() { return relay_; }
+  void print() {
+    relay_.set_tap({});
+    const double seconds = double(last_us_ - first_us_) / G_USEC_PER_SEC;
+    g_print("{\"event\":\"end\",\"passed\":%u,\"lost\":%u,\"seconds\":%.2f,"
+            "\"kbit_s\":%.0f,\"late_ms\":%.1f}\n",
+            passed_, lost_, seconds, seconds > 0 ? double(bytes_) / 125 / seconds : 0,
+            double(relay_.state().late_us) / 1000);
+  }
+
+private:
+  void count(bool passed, size_t bytes) {
+    last_us_ = g_get_monotonic_time();
+    if (first_us_ == 0)
+      first_us_ = last_us_;
+    bytes_ += bytes;
+    (passed ? passed_ : lost_)++;
+  }
+
+  // The relay's thread, until it is not told any more.
+  unsigned passed_ = 0, lost_ = 0;
+  guint64 bytes_ = 0;
+  gint64 first_us_ = 0, last_us_ = 0;
+  vdn::UdpRelay relay_;
+};
+
+bool make_network(const Arguments &from, std::unique_ptr<BadNetwork> *network,
+                  GError **error) {
+  if (!from.line)
+    return true;
+  vdn::Line line;
+  if (!vdn::find_line(from.line.get(), &line)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--line knows no %s",
+                from.line.get());
+    return false;
+  }
+  *network = std::make_unique<BadNetwork>(line, from.seed);
+  return true;
+}
+
+// What happens to messages on their way.
+void set_hook(vdn::HandshakeServer &server, int die_at, BadNetwork *network) {
+  if (die_at <= 0 && !network)
+    return;
+  server.set_hook([left = die_at, network](vdn::Passing &passing) mutable {
+    if (left > 0 && --left == 0)
+      raise(SIGKILL);
+    if (network)
+      passing.drop |= !vdn::lead_through(network->relay(), &passing.text);
+  });
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   Arguments arguments;
+  std::unique_ptr<BadNetwork> network; // outlives the server
   vdn::HandshakeServer::Options options;
   GError *error = nullptr;
   if (!parse(&arguments, &argc, &argv, &error) ||
-      !make_options(arguments, &options, &error)) {
+      !make_options(arguments, &options, &error) ||
+      !make_network(arguments, &network, &error)) {
     g_printerr("%s\n", error->message);
     g_error_free(error);
     return 2;
@@ -86,11 +161,7 @@ int main(int argc, char **argv) {
     g_error_free(error);
     return 1;
   }
-  if (arguments.die_at > 0)
-    server.set_hook([left = arguments.die_at](vdn::Passing &) mutable {
-      if (--left == 0)
-        raise(SIGKILL);
-    });
+  set_hook(server, arguments.die_at, network.get());
   g_print("%s\n", server.url().c_str());
   fflush(stdout);
 
@@ -103,5 +174,7 @@ int main(int argc, char **argv) {
   g_unix_signal_add(SIGTERM, quit, loop);
   g_main_loop_run(loop);
   g_main_loop_unref(loop);
+  if (network)
+    network->print();
   return 0;
 }
