@@ -65,22 +65,25 @@ def running(command, **options):
 
 
 @contextlib.contextmanager
-def publishing(args, size):
-    """A live publisher; gives (server, stream id)."""
+def publishing(args, size, to_server=(), to_publisher=(), last_words=None):
+    """A live publisher; gives (server, stream id). Both programs take further arguments;
+    last_words(text) is called with what the server prints in the end."""
     stream_id = "bench" + secrets.token_hex(4)
-    with running([os.path.join(SUPPORT, "vdoninja-handshake"), "--dialect", "custom"],
-                 stdout=subprocess.PIPE, text=True) as handshake:
+    with running([os.path.join(SUPPORT, "vdoninja-handshake"), "--dialect", "custom",
+                  *to_server], stdout=subprocess.PIPE, text=True) as handshake:
         server = handshake.stdout.readline().strip()
         with running([os.path.join(SUPPORT, "vdoninja-publisher"), "--server", server,
                       "--dialect", "custom", "--stream-id", stream_id, "--no-audio",
                       "--codec", args.codec, "--size", size, "--fps", str(args.fps),
                       "--bitrate", str(args.bitrate), "--slices", str(args.slices),
-                      "--pattern", args.pattern],
+                      "--pattern", args.pattern, *to_publisher],
                      stdout=subprocess.PIPE, text=True) as publisher:
             line = publisher.stdout.readline()
             if not line or not json.loads(line)["online"]:
                 raise SystemExit("the test publisher does not start")
             yield server, stream_id
+    if last_words:
+        last_words(handshake.stdout.read())
 
 
 def source(server, stream_id):
