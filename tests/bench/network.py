@@ -5,7 +5,8 @@
 With --rig DIR, a checkout of the rig that is set up (`DIR/bin/setup`), its
 tools/netcompare.py shows the same publisher, VDO.Ninja's web client, to both viewers, one
 after the other in each round: same codec, same bitrate wish. Needs root. Without it the
-test publisher of this repository is seen by ours alone, through the relay of the tests:
+test publisher of this repository is seen through the relay of the tests, by ours and by
+the page of tests/browser where that can be; it adapts to no line, as the other does:
 
   p50, p95   age of the stamp when the picture is read in another process, ms
   freezes    a minute; intervals longer than max(3 x mean, mean + 150 ms), as in the W3C's
@@ -14,12 +15,15 @@ test publisher of this repository is seen by ours alone, through the relay of th
 
 A round is a run of each viewer on each line; figures are medians of the rounds. Prints
 JSON with all runs, and a table. Only runs in the same minutes on a machine that does
-nothing else may be compared. Exit status 1 where "!" is shown.
+nothing else may be compared. Exit status 1 where "!" is shown of the rig.
 """
 import argparse
+import contextlib
+import glob
 import json
 import os
 import secrets
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,6 +35,7 @@ from viewer import cpu_seconds, percentile, publishing, running, source
 import shmnumpy
 import stamp
 
+BROWSER = os.path.join(ROOT, "tests", "browser")
 # As --line of vdoninja-handshake and the rig know them. The test publisher does not adapt
 # to a line that is thinner than its picture.
 ALONE = ["lan", "wifi", "loss2", "loss5", "loss10", "burst", "lte", "rtt100", "reorder"]
@@ -50,12 +55,8 @@ def told(run):
 
 # --- with the rig ---
 
-def rig(args, name):
-    return os.path.join(args.rig, "bin", name)
-
-
 def beside_chromium(args):
-    """One round: two runs for each line."""
+    """One round."""
     environment = {**os.environ, "PLUGIN": os.path.join(BUILD, "gst"),
                    "SHMNUMPY": os.path.join(ROOT, "python"), "BITRATE": str(args.bitrate)}
     # The rig hands this to a shell.
@@ -86,52 +87,63 @@ def translated(run):
 
 def with_rig(args):
     """All runs; what was started for them ends with them."""
-    started = []
+    programs, started = os.path.join(args.rig, "bin"), []
     for program, names in (("setup-netns", []), ("start-signaling", ["signaling", "web"]),
                            ("start-badlink", ["badlink", "forward-a", "forward-b",
                                               "web-v"])):
-        output = subprocess.run([rig(args, program)], stdout=subprocess.PIPE, text=True,
-                                check=False).stdout
+        output = subprocess.run([os.path.join(programs, program)], stdout=subprocess.PIPE,
+                                text=True, check=False).stdout
         started += [name for name in names if f"{name} pid " in output]
     try:
         return [run for _ in range(args.rounds) for run in beside_chromium(args)]
     finally:
-        subprocess.run([rig(args, "stop"), *reversed(started)], check=True,
+        # An interrupted comparison leaves viewers; without us there was nobody.
+        names = ["all"] if "signaling" in started else reversed(started)
+        subprocess.run([os.path.join(programs, "stop"), *names], check=True,
                        stdout=subprocess.DEVNULL)
 
 
 # --- without ---
 
 class Pictures:
-    """When pictures were read, and how old they were then."""
+    """When pictures were read, and how old they were then, from `start` on; in ms.
+    `pid`: of who shows them, alive until figures() is called."""
 
-    def __init__(self):
-        self.start = time.monotonic() * 1000
+    def __init__(self, start, pid):
+        self.start, self.pid, self.used = start, pid, cpu(pid)
         self.when, self.ages = [], []
 
-    def see(self, frame):
-        found = stamp.read(frame.array)
-        age = stamp.age_ms(found[1]) if found else None
-        self.when.append(time.monotonic() * 1000)
-        if age is not None and frame.valid():
+    def see(self, when, age):
+        self.when.append(when)
+        if age is not None:
             self.ages.append(age)
 
     def figures(self, seconds):
-        gaps = [b - a for a, b in zip(self.when, self.when[1:])]
-        if not gaps or not self.ages:
+        if len(self.when) < 2 or not self.ages:
             raise SystemExit("no picture with a readable stamp came")
-        # Before the first and behind the last, too.
+        gaps = [b - a for a, b in zip(self.when, self.when[1:])]
         longest = max(*gaps, self.when[0] - self.start,
                       self.start + seconds * 1000 - self.when[-1])
         mean = statistics.mean(gaps)
         frozen = sum(gap > max(3 * mean, mean + 150) for gap in gaps)
         return {"p50": statistics.median(self.ages), "p95": percentile(self.ages, 0.95),
                 "freezes": frozen / seconds * 60, "longest": longest,
-                "fps": len(self.when) / seconds}
+                "fps": len(self.when) / seconds,
+                "cpu": (cpu(self.pid) - self.used) / seconds}
 
 
-def watched(args, to):
-    """Ours plays; the figures of `seconds` after it has settled."""
+def cpu(pid):
+    """Seconds of a process and of those that it started and that live."""
+    total = 0
+    with contextlib.suppress(OSError):
+        total = cpu_seconds(pid)[0]
+        for path in glob.glob(f"/proc/{pid}/task/*/children"):
+            with open(path, encoding="utf-8") as children:
+                total += sum(cpu(int(child)) for child in children.read().split())
+    return total
+
+
+def by_ours(args, to):
     name = f"bench-{secrets.token_hex(6)}"
     command = ["gst-launch-1.0", "-q", *source(*to), "password=false", "enable-audio=false",
                *args.properties.split(), "!", "shmnumpysink", f"shm-name={name}",
@@ -142,36 +154,76 @@ def watched(args, to):
         end = time.monotonic() + args.settle
         while time.monotonic() < end:
             frames.read(timeout=1)
-        pictures, before = Pictures(), cpu_seconds(process.pid)[0]
+        pictures = Pictures(time.time() * 1000, process.pid)
         end = time.monotonic() + args.seconds
         while time.monotonic() < end:
             frame = frames.read(timeout=0.1)
             if frame is not None:
-                pictures.see(frame)
-        cpu = (cpu_seconds(process.pid)[0] - before) / args.seconds
-    return {**pictures.figures(args.seconds), "cpu": cpu}
+                found = stamp.read(frame.array)
+                age = stamp.age_ms(found[1]) if found else None
+                pictures.see(time.time() * 1000, age if frame.valid() else None)
+        return pictures.figures(args.seconds)
 
 
-def alone(args):
-    for number in range(args.rounds):
-        for line in args.lines:
-            name, _, words = line.partition(":")
-            on_wire = []
-            with publishing(args, args.size,
-                            ["--line", words or name, "--seed", str(number + 1)],
-                            ["--password", "off", "--socket-signaling",
-                             "--local-address", "127.0.0.1"], on_wire.append) as to:
-                run = watched(args, to)
-            wire = json.loads(on_wire[0])
-            yield told({"line": name, "viewer": "ours", "load": os.getloadavg()[0],
-                        "mbit_s": wire["kbit_s"] / 1000, "relay_late_ms": wire["late_ms"],
-                        **run})
+def by_chromium(args, to):
+    command = ["node", os.path.join(BROWSER, "publish.mjs"), "--watch", "--server", to[0],
+               "--stream-id", to[1], "--dialect", "custom", "--password", "off"]
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                 text=True) as process:
+        seen = shown(process.stdout)
+        first = next(seen)[0]
+        start = next(when for when, _ in seen if when >= first + args.settle * 1000)
+        pictures = Pictures(start, process.pid)
+        for when, age in seen:
+            if when >= start + args.seconds * 1000:
+                break
+            pictures.see(when, age)
+        return pictures.figures(args.seconds)
+
+
+def shown(lines):
+    """(when, age) of each picture, as the page tells once a second."""
+    for text in lines:
+        event = json.loads(text)
+        if event["event"] == "fatal":
+            raise SystemExit(f"the page fails: {event}")
+        yield from event.get("pictures", [])
+    raise SystemExit("the browser has ended")
+
+
+def watchers():
+    """Those that can be run here."""
+    missing = [name for name in ("node", "chromium") if not shutil.which(name)]
+    if not os.path.isdir(os.path.join(BROWSER, "node_modules", "playwright-core")):
+        missing.append("node_modules: npm ci --prefix tests/browser")
+    if missing:
+        print("skipped: Chromium, for want of", *missing, file=sys.stderr)
+        return {"ours": by_ours}
+    return {"ours": by_ours, "chromium": by_chromium}
+
+
+def without_rig(args):
+    run_by = watchers()
+    return [told(through_relay(args, line, str(seed + 1), viewer, watch))
+            for seed in range(args.rounds) for line in args.lines
+            for viewer, watch in run_by.items()]
+
+
+def through_relay(args, line, seed, viewer, watch):
+    name, _, words = line.partition(":")
+    on_wire = []
+    with publishing(args, args.size, ["--line", words or name, "--seed", seed],
+                    ["--password", "off", "--socket-signaling", "--local-address",
+                     "127.0.0.1"], on_wire.append) as to:
+        run = watch(args, to)
+    wire = json.loads(on_wire[0])
+    return {"line": name, "viewer": viewer, "load": os.getloadavg()[0],
+            "mbit_s": wire["kbit_s"] / 1000, "relay_late_ms": wire["late_ms"], **run}
 
 
 # --- both ---
 
-def medians(runs):
-    """{line: {viewer: {figure: median of its runs}}}"""
+def medians(runs):  # {line: {viewer: {figure: ...}}}
     result = {}
     for run in runs:
         result.setdefault(run["line"], {}).setdefault(run["viewer"], []).append(run)
@@ -231,7 +283,7 @@ def main():
     os.environ["GST_PLUGIN_PATH"] = os.path.join(BUILD, "gst")
     # Fills the registry.
     subprocess.run(["gst-inspect-1.0", "vdoninjasrc"], check=True, stdout=subprocess.DEVNULL)
-    runs = with_rig(args) if args.rig else list(alone(args))
+    runs = with_rig(args) if args.rig else without_rig(args)
     figures = medians(runs)
     print(json.dumps({"medians": figures, "runs": runs}))
     rows = list(table(figures))
@@ -239,7 +291,7 @@ def main():
     print(f"\n{args.size} at {args.fps} frames/s, {args.codec}, {args.bitrate} kbit/s, "
           f"{args.rounds} x {args.seconds:g} s, {machine()}, up to "
           f"{max(run['load'] for run in runs):.1f} in the runs")
-    return 1 if any(" ! " in row for row in rows) else 0
+    return 1 if args.rig and any(" ! " in row for row in rows) else 0
 
 
 if __name__ == "__main__":

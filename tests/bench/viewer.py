@@ -52,7 +52,7 @@ exec(compile(open(__file__).read(), __file__, "exec"))
 @contextlib.contextmanager
 def running(command, **options):
     """A process that is ended with SIGINT, and killed when that does not help."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+    process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, **options})
     try:
         yield process
     finally:

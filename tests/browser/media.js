@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What is published: pictures that carry a number and a clock, and a tone.
+// What is published: pictures that carry a number and a clock, and a tone; and how to read
+// that clock again.
 
 // The format of these stamps is described in tests/support/stamp.h.
 const BITS = 40;
@@ -19,6 +20,28 @@ function paintStamp(context, {width, height}, bytes) {
     context.fillRect(left, 0, right - left, rows);
     context.fillRect(left, height - rows, right - left, rows);
   }
+}
+
+// The age in ms, at `now`, of the picture that `video` shows; null when it has no stamp.
+export function readStamp(context, video, now) {
+  const {videoWidth: width, videoHeight: height} = video;
+  const {canvas} = context;
+  if (canvas.width !== width)
+    Object.assign(canvas, {width, height: 1});
+  const row = (Math.floor(height / 20) & ~1) / 2;
+  context.drawImage(video, 0, row, width, 1, 0, 0, width, 1);
+  const {data} = context.getImageData(0, 0, width, 1);
+  const bytes = [0, 0, 0, 0, 0];
+  for (let i = 0; i < BITS; i++) {
+    const green = data[Math.floor((i + 0.5) * width / BITS) * 4 + 1];
+    bytes[i >> 3] = bytes[i >> 3] << 1 | green > 127;
+  }
+  const [number, high, middle, low] = bytes;
+  const ms = high << 16 | middle << 8 | low;
+  if (stamp(number, ms)[4] !== bytes[4])
+    return null;
+  // Across the wrap of the clock.
+  return ((now & 0xffffff) - ms + 0x800000 & 0xffffff) - 0x800000;
 }
 
 function paint(context, canvas, number) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Publishes the page in this folder from a headless Chromium: see usage below. One line of
-// JSON per event on stdout. A line "reload" on stdin reloads the page; the end of stdin,
-// SIGTERM or SIGINT ends the program.
+// Publishes the page in this folder from a headless Chromium, or watches with the other one:
+// see usage below. One line of JSON per event on stdout. A line "reload" on stdin reloads
+// the page; the end of stdin, SIGTERM or SIGINT ends the program.
 import {createServer} from 'node:http';
 import {readFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
@@ -15,6 +15,7 @@ const USAGE = `usage: publish.mjs --server URL --stream-id ID
   --password TEXT           VDO.Ninja's default; "off" for none
   --size WxH                of the pictures (1280x720)
   --camera FILE             a film (.mjpeg, .y4m) that the camera sees, instead of stamps
+  --watch                   the stream, on this machine's loopback, and tell of each picture
   --seconds N               to run, 0: until stdin ends (0)
   --chromium FILE           the browser (/usr/bin/chromium)`;
 
@@ -38,7 +39,7 @@ function parse() {
   const {values} = parseArgs({options: {
     server: text, 'stream-id': text, codec: text, password: text,
     dialect: {...text, default: 'hosted'}, size: {...text, default: '1280x720'},
-    seconds: {...text, default: '0'}, camera: text,
+    seconds: {...text, default: '0'}, camera: text, watch: {type: 'boolean'},
     chromium: {...text, default: '/usr/bin/chromium'}}});
   if (!values.server || !values['stream-id'])
     throw new Error('--server and --stream-id are needed');
@@ -64,7 +65,7 @@ async function serve() {
 }
 
 function pageUrl(origin, options) {
-  const url = new URL('publish.html', origin);
+  const url = new URL(options.watch ? 'watch.html' : 'publish.html', origin);
   const {server, 'stream-id': id, dialect, codec, password, size, camera} = options;
   for (const [name, value] of
     Object.entries({server, id, dialect, codec, password, size, camera}))
@@ -100,12 +101,16 @@ function untilTheEnd(page, seconds) {
   });
 }
 
+function flags({camera, watch}) {
+  return [...FLAGS, ...camera ? [`--use-file-for-fake-video-capture=${camera}`] : [],
+          ...watch ? ['--allow-loopback-in-peer-connection'] : []];
+}
+
 async function main(options) {
   const server = await serve();
   const browser = await chromium.launch({
     executablePath: options.chromium,
-    args: options.camera ? [...FLAGS, `--use-file-for-fake-video-capture=${options.camera}`]
-                         : FLAGS,
+    args: flags(options),
     // Chromium has no sandbox for root.
     chromiumSandbox: process.getuid() !== 0,
     handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false});
