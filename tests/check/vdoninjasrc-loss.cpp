@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <vector>
 
 #include <gst/rtp/gstrtpbuffer.h>
 
@@ -25,7 +26,9 @@ constexpr unsigned kAfter = 2 * kFps;   // until nothing is missing any more
 constexpr unsigned kGivenUp = 0;
 constexpr double kNacksPerLoss = 1.5;
 constexpr double kNacksPerLossLte = 1.6;
-constexpr int kLongestGapMs = 400; // between two pictures
+constexpr int kRequestP95Ms = 10;     // from the gap to the first request
+constexpr double kHastyRepeats = 0.1; // share of those before an answer can be there
+constexpr int kLongestGapMs = 400;    // between two pictures
 
 // What the relay saw of RTP on its way to the viewer.
 struct Wire {
@@ -33,15 +36,18 @@ struct Wire {
   unsigned packets = 0;
 };
 
-// What the viewer saw.
+// What the viewer saw; times are monotonic.
 struct Viewed {
   guint32 ssrc = 0;   // of the picture, 0: nothing yet
   guint16 newest = 0; // number
   unsigned repaired = 0;
   unsigned given_up = 0;
-  unsigned nacks = 0; // one for each packet that is asked for
-  unsigned early = 0; // those for packets that nothing had overtaken yet
-  std::set<guint16> asked;
+  std::map<guint16, gint64> missing; // since when, of those that ever were
+  std::map<guint16, gint64> asked;   // the last time
+  unsigned nacks = 0;                // one for each packet that is asked for
+  unsigned early = 0;                // those for packets that nothing had overtaken yet
+  std::vector<gint64> first_us;      // from the gap to the first request
+  std::vector<gint64> repeats_us;    // from one request to the next
 };
 
 int distance(guint16 from, guint16 to) {
@@ -65,9 +71,13 @@ void on_packet(Viewed &viewed, GstBuffer *buffer) {
   const guint32 ssrc = gst_rtp_buffer_get_ssrc(&rtp);
   const guint16 number = gst_rtp_buffer_get_seq(&rtp);
   gst_rtp_buffer_unmap(&rtp);
-  if (viewed.ssrc != ssrc || distance(viewed.newest, number) > 0)
+  if (viewed.ssrc != ssrc)
     viewed.newest = number;
   viewed.ssrc = ssrc;
+  const gint64 now = g_get_monotonic_time();
+  for (; distance(viewed.newest, number) > 0; viewed.newest++)
+    if (distance(viewed.newest, number) > 1)
+      viewed.missing[static_cast<guint16>(viewed.newest + 1)] = now;
   viewed.repaired += GST_BUFFER_FLAG_IS_SET(buffer, GST_RTP_BUFFER_FLAG_RETRANSMISSION);
 }
 
@@ -102,15 +112,25 @@ void on_jitterbuffer(GstElement *, GstElement *buffer, guint, guint, gpointer vi
                     nullptr);
 }
 
+void on_nack(Viewed &viewed, guint32 ssrc, guint16 number) {
+  const gint64 now = g_get_monotonic_time();
+  const auto gap = viewed.missing.find(number);
+  const auto before = viewed.asked.find(number);
+  viewed.nacks++;
+  if (ssrc != viewed.ssrc || gap == viewed.missing.end())
+    viewed.early++;
+  else if (before == viewed.asked.end())
+    viewed.first_us.push_back(now - gap->second);
+  else
+    viewed.repeats_us.push_back(now - before->second);
+  viewed.asked[number] = now;
+}
+
 // Thread: the loop of vdoninjasrc, before anything arrives.
 void on_webrtcbin(GstElement *, const char *, GstElement *webrtc, gpointer viewed) {
   watch_nacks(webrtc, [to = static_cast<Watched<Viewed> *>(viewed)](guint32 ssrc,
                                                                     guint16 number) {
-    to->update([=](Viewed &seen) {
-      seen.nacks++;
-      seen.early += ssrc != seen.ssrc || distance(seen.newest, number) >= 0;
-      seen.asked.insert(number);
-    });
+    to->update([=](Viewed &seen) { on_nack(seen, ssrc, number); });
   });
   const auto rtpbin =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc), "rtpbin"));
@@ -162,32 +182,56 @@ struct Watching {
   Player player;
 };
 
-void assert_repaired(const char *name, Watching &watching, double nacks_per_loss) {
+std::set<guint16> lost_of(const Wire &wire, guint32 ssrc) {
+  const auto at = wire.lost.find(ssrc);
+  return at == wire.lost.end() ? std::set<guint16>() : at->second;
+}
+
+int percentile_ms(std::vector<gint64> values, double share) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : static_cast<int>(values[values.size() * share] / 1000);
+}
+
+struct Bounds {
+  double nacks_per_loss;
+  int round_trip_ms; // at least
+};
+
+void assert_repaired(const char *name, Watching &watching, const Bounds &bounds) {
   const Viewed viewed = watching.viewed.get();
   const Wire wire = watching.wire.get();
-  const auto at = wire.lost.find(viewed.ssrc);
-  const auto lost = at == wire.lost.end() ? std::set<guint16>() : at->second;
-  const unsigned in_vain = std::count_if(lost.begin(), lost.end(), [&](guint16 number) {
+  const auto lost = lost_of(wire, viewed.ssrc);
+  const unsigned unheard = std::count_if(lost.begin(), lost.end(), [&](guint16 number) {
     return viewed.asked.count(number) == 0;
   });
   const auto arrived = watching.player.state().sinks.at("sink");
   const int gap_ms = static_cast<int>((arrived.gap_to_us - arrived.gap_from_us) / 1000);
   const double ratio = viewed.nacks / std::max(1.0, double(lost.size()));
+  const int p95 = percentile_ms(viewed.first_us, 0.95);
+  const unsigned hasty =
+      std::count_if(viewed.repeats_us.begin(), viewed.repeats_us.end(),
+                    [&](gint64 us) { return us < bounds.round_trip_ms * 1000; });
   g_print("%s, seed %u: %u packets, %zu of the picture lost, %u of them never asked for; "
-          "%u requests, %.2f for each, %u early; %u repaired, %u given up; %u pictures, "
-          "%d ms without one; the relay was late by %d us at most\n",
-          name, kSeed, wire.packets, lost.size(), in_vain, viewed.nacks, ratio,
-          viewed.early, viewed.repaired, viewed.given_up, arrived.buffers, gap_ms,
-          int(watching.relay.state().late_us));
+          "%u requests, %.2f for each, %u early, the first after %d ms (p95 %d), %u of "
+          "%zu repeats hasty; %u repaired, %u given up; %u pictures, %d ms without one; "
+          "the relay was late by %d us at most\n",
+          name, kSeed, wire.packets, lost.size(), unheard, viewed.nacks, ratio,
+          viewed.early, percentile_ms(viewed.first_us, 0.5), p95, hasty,
+          viewed.repeats_us.size(), viewed.repaired, viewed.given_up, arrived.buffers,
+          gap_ms, int(watching.relay.state().late_us));
   fail_unless(lost.size() >= 10, "the line is no bad one");
   fail_unless(viewed.given_up <= kGivenUp, "%u given up", viewed.given_up);
-  fail_unless_equals_int(in_vain, 0);
+  fail_unless_equals_int(unheard, 0);
   fail_unless_equals_int(viewed.early, 0);
-  fail_unless(ratio <= nacks_per_loss, "%.2f requests for each loss", ratio);
-  // Where everything takes longer, pictures do.
-  fail_unless(gap_ms <= kLongestGapMs || time_factor() > 1, "%d ms without a picture",
-              gap_ms);
+  fail_unless(ratio <= bounds.nacks_per_loss, "%.2f requests for each loss", ratio);
+  fail_unless(hasty <= kHastyRepeats * viewed.repeats_us.size(), "%u hasty repeats",
+              hasty);
   fail_unless_equals_int(watching.publisher->state().sessions, 1);
+  // Where everything takes longer, these do, too.
+  if (time_factor() > 1)
+    return;
+  fail_unless(p95 <= kRequestP95Ms, "%d ms from the gap to the request", p95);
+  fail_unless(gap_ms <= kLongestGapMs, "%d ms without a picture", gap_ms);
 }
 
 void test_line(const char *name, double nacks_per_loss) {
@@ -201,7 +245,8 @@ void test_line(const char *name, double nacks_per_loss) {
     conditions->loss = 0;
   watching.relay.set(line);
   watching.watch(kAfter);
-  assert_repaired(name, watching, nacks_per_loss);
+  const int round_trip_ms = line.to_viewer.delay_ms + line.to_publisher.delay_ms;
+  assert_repaired(name, watching, {nacks_per_loss, round_trip_ms});
 }
 
 } // namespace
