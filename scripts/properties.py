@@ -42,7 +42,7 @@ def inspect(element: str) -> Dict[str, List[str]]:
 def kind(name: str, lines: List[str]) -> str:
     """Type and default value, in a few words."""
     text = "\n".join(lines)
-    number = re.search(r"(?:Unsigned )?Integer(?:64)?\. Range: (\d+) - (\d+) Default: (\d+)",
+    number = re.search(r"(?:Unsigned )?Integer(?:64)?\. Range: (-?\d+) - (\d+) Default: (-?\d+)",
                        text)
     if number:
         most = "or more" if len(number[2]) > 12 else f"to {number[2]}"
