@@ -124,6 +124,26 @@ GST_START_TEST(test_repair_timing_a_ping_serves_until_a_packet_does) {
 }
 GST_END_TEST
 
+// A ping of 5 ms on a way of 85: whatever is asked for is asked for three times.
+GST_START_TEST(test_repair_timing_a_ping_may_be_wrong) {
+  Stream stream;
+  stream.arrive(10);
+  stream.timing.hint_round_trip(5 * kMs);
+  unsigned hasty = 0;
+  for (int i = 0; i < 20; i++) {
+    const gint64 retry = stream.settings().retry * kMs;
+    const uint16_t number = stream.lose();
+    for (gint64 at = 0; at < 85 * kMs; at += retry)
+      stream.timing.requested(number, stream.now + at);
+    hasty += retry < 85 * kMs;
+    stream.repair(number, 85 * kMs);
+    stream.arrive(20);
+  }
+  fail_unless_equals_int(hasty, 3);
+  fail_unless_equals_int(stream.settings().retry, 100);
+}
+GST_END_TEST
+
 GST_START_TEST(test_repair_timing_who_is_overtaken_is_not_asked_for) {
   Stream stream;
   stream.arrive(50);
@@ -235,6 +255,7 @@ static Suite *repair_timing_suite() {
   tcase_add_test(tc, test_repair_timing_of_two_requests_the_answer_is_not_known);
   tcase_add_test(tc, test_repair_timing_follows_a_way_that_becomes_longer);
   tcase_add_test(tc, test_repair_timing_a_ping_serves_until_a_packet_does);
+  tcase_add_test(tc, test_repair_timing_a_ping_may_be_wrong);
   tcase_add_test(tc, test_repair_timing_who_is_overtaken_is_not_asked_for);
   tcase_add_test(tc, test_repair_timing_repairs_may_look_like_the_lost);
   tcase_add_test(tc, test_repair_timing_waits_as_long_as_repairs_may_take);

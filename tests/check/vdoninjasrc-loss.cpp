@@ -156,11 +156,19 @@ PublisherConfig busy_picture(const Scene &scene) {
   return config;
 }
 
-// A publisher and a viewer, five pictures ago.
+// As long and as narrow, and nothing is lost.
+Line whole(Line line) {
+  for (PathConditions *conditions : {&line.to_viewer, &line.to_publisher})
+    conditions->loss = 0;
+  return line;
+}
+
+// A publisher and a viewer who met over this line, five pictures ago.
 struct Watching {
-  Watching()
+  explicit Watching(const Line &line)
       : relay(kSeed), scene(relayed_scene(relay)),
         publisher(scene.publish(busy_picture(scene))), player(relayed_line(scene)) {
+    relay.set(whole(line));
     relay.set_tap([this](End to, BadLine::Fate fate, const std::string &packet) {
       if (to == End::kViewer)
         wire.update([&](Wire &seen) { on_wire(seen, fate, packet); });
@@ -241,13 +249,10 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
 void test_line(const char *name, double nacks_per_loss) {
   Line line;
   fail_unless(find_line(name, &line));
-  Watching watching;
+  Watching watching(line);
   watching.relay.set(line);
   watching.watch(kFrames);
-  // As long and as narrow as before: what is missing now shows, and comes.
-  for (PathConditions *conditions : {&line.to_viewer, &line.to_publisher})
-    conditions->loss = 0;
-  watching.relay.set(line);
+  watching.relay.set(whole(line)); // what is missing now shows, and comes
   watching.watch(kAfter);
   const int round_trip_ms = line.to_viewer.delay_ms + line.to_publisher.delay_ms;
   assert_repaired(name, watching, {nacks_per_loss, round_trip_ms});

@@ -18,6 +18,7 @@ constexpr size_t kMostLate = 64;
 constexpr size_t kFewLate = 3; // are an accident
 constexpr gint64 kLateWindow = 5 * kSecond;
 constexpr gint64 kUnknownRoundTrip = 100 * kMs;
+constexpr unsigned kUnclear = 3;
 constexpr unsigned kFirstRetry = 150, kShortestRetry = 30, kLongestRetry = 500;
 constexpr gint64 kRetryMargin = 15 * kMs;
 constexpr unsigned kShortestWait = 300, kLongestWait = 1000, kWaitStep = 100;
@@ -103,15 +104,21 @@ gint64 RepairTiming::picture_began(uint32_t timestamp, gint64 otherwise) const {
 }
 
 // Only who was asked for once is sure to answer that request (Karn). Of two, the second
-// cannot be meant when the answer comes at once.
+// cannot be meant when the answer comes at once. And where several in a row had to be
+// asked for again, it was too early: each answers the first.
 void RepairTiming::repair(const Missing &missing, gint64 now) {
   repairs_[counts_.repaired++ % repairs_.size()] = now - missing.since;
-  if (missing.requests == 1)
-    measure(now - missing.last_request);
-  else if (missing.requests == 2 && now - missing.last_request < round_trip() / 2)
-    measure(now - missing.first_request);
-  else if (missing.requests && !round_trip())
-    measure(now - missing.first_request);
+  const gint64 first = now - missing.first_request, last = now - missing.last_request;
+  if (missing.requests == 1) {
+    unclear_ = 0;
+    measure(last);
+  } else if (missing.requests == 2 && last < round_trip() / 2) {
+    measure(first);
+  } else if (missing.requests && ++unclear_ >= kUnclear) {
+    unclear_ = 0;
+    round_trip_ = below_ = 0;
+    measure(first);
+  }
 }
 
 void RepairTiming::measure(gint64 sample) {
