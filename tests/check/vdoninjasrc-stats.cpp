@@ -95,6 +95,47 @@ GST_START_TEST(test_stats_count_what_arrives) {
 }
 GST_END_TEST
 
+// Which way the packets come, how the picture is, and what became of lost packets.
+GST_START_TEST(test_stats_tell_how_well_it_comes) {
+  ShowAndSound show;
+  show.player.expect_buffers("sink", 40);
+  const auto starts = [](const GstStructure *stream, const char *field) {
+    const char *text = gst_structure_get_string(stream, field);
+    return text && g_str_has_prefix(text, "host udp 127.0.0.1:");
+  };
+  show.player.expect("the way", [&](const Player::State &) {
+    const StructurePtr stats = get_stats(show.player.source(), nullptr);
+    const GstStructure *stream = item(list_of(stats.get(), "streams"), 0);
+    gboolean relayed = TRUE;
+    return starts(stream, "candidate-local") && starts(stream, "candidate-remote") &&
+           gst_structure_get_boolean(stream, "relayed", &relayed) && !relayed;
+  });
+  const StructurePtr stats = get_stats(show.player.source(), nullptr);
+  const GstStructure *stream = item(list_of(stats.get(), "streams"), 0);
+  const GstStructure *pad = item_with(list_of(stream, "pads"), "name", "video_0");
+  gint width = 0, height = 0;
+  gdouble fps = 0, decoding = 0, longest = 0, delay = -1;
+  guint freezes = 99, latency = 0;
+  fail_unless(gst_structure_get(
+      pad, "width", G_TYPE_INT, &width, "height", G_TYPE_INT, &height, "fps",
+      G_TYPE_DOUBLE, &fps, "decode-ms", G_TYPE_DOUBLE, &decoding, "longest-ms",
+      G_TYPE_DOUBLE, &longest, "playout-ms", G_TYPE_DOUBLE, &delay, "freezes",
+      G_TYPE_UINT, &freezes, "latency-ms", G_TYPE_UINT, &latency, nullptr));
+  fail_unless(width == 320 && height == 180, "%d x %d", width, height);
+  fail_unless(fps > 1 && decoding > 0 && longest > 0 && delay >= 0 && freezes < 99);
+  fail_unless(latency >= 25, "%u", latency);
+  const GstStructure *rtp = item_with(list_of(stream, "rtp"), "media", "video");
+  fail_unless_equals_uint64(number(rtp, "given-up"), 0);
+  fail_unless(number(rtp, "repaired") <= number(rtp, "missed"));
+  guint wait = 0;
+  fail_unless(gst_structure_get_uint(rtp, "wait-ms", &wait) && wait >= 300);
+  const GstStructure *sound = item_with(list_of(stream, "rtp"), "media", "audio");
+  // Less than is declared, as it is never sent again.
+  fail_unless(gst_structure_get_uint(sound, "wait-ms", &wait) &&
+              wait == std::max(latency - 20, 40u));
+}
+GST_END_TEST
+
 // A camera that is changed, or a screen on which nothing happens, sends nothing for a
 // while. The first packet after that is not a late one.
 GST_START_TEST(test_stats_count_no_loss_when_the_picture_pauses) {
@@ -104,7 +145,7 @@ GST_START_TEST(test_stats_count_no_loss_when_the_picture_pauses) {
   show.player.expect_buffers("sink", 20);
   for (int round = 0; round < 2; round++) {
     show.publisher->set_video_muted(true);
-    std::this_thread::sleep_for(700ms); // the pause; jitterbuffers wait for 200 ms
+    std::this_thread::sleep_for(1200ms); // the pause; jitterbuffers wait for 1000 ms
     show.publisher->set_video_muted(false);
     show.player.expect_buffers("sink", 10);
   }
@@ -150,6 +191,7 @@ static Suite *stats_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_stats_of_an_element_that_does_not_run);
   tcase_add_test(tc, test_stats_count_what_arrives);
+  tcase_add_test(tc, test_stats_tell_how_well_it_comes);
   tcase_add_test(tc, test_stats_count_no_loss_when_the_picture_pauses);
   tcase_add_test(tc, test_stats_of_one_stream_leave_others_out);
   tcase_add_test(tc, test_stats_count_sessions);

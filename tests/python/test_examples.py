@@ -14,6 +14,7 @@ import threading
 import pytest
 
 import drawings
+import loopback
 import pipelines
 import shmnumpy
 from deadlines import seconds
@@ -86,6 +87,15 @@ def test_receive(stream):
     assert len(printed) == 5
     assert re.match(r"frame \d+: \(240, 320, 3\) RGB, first pixel \[.*\], .* ms old",
                     printed[0])
+
+
+def test_stats():
+    with loopback.Publisher(["abc"]) as publisher:
+        printed = run_example("stats.py", "--seconds", "4.5", "stream-id=abc",
+                              "signaling=hosted", f"server={publisher.server}")
+    assert re.search(r"^abc host udp [\d.]+:\d+", printed, re.M), printed
+    assert re.search(r"^  video_0 320x180 \d+\.\d fps, \d+ freezes", printed, re.M), printed
+    assert re.search(r"^  video VP8 \d+ kbit/s, missed 0, repaired 0", printed, re.M), printed
 
 
 def test_bounded_run_without_frames_fails(name):

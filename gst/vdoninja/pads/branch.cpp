@@ -110,6 +110,21 @@ void watch_decoder(GstElement *decoder, std::shared_ptr<Progress> progress) {
       [](gpointer data) { delete static_cast<Shared *>(data); });
 }
 
+void watch_pictures(GstElement *decoder, std::shared_ptr<Shown> shown) {
+  using Shared = std::shared_ptr<Shown>;
+  auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, "src"));
+  gst_pad_add_probe(
+      src.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      [](GstPad *, GstPadProbeInfo *, gpointer data) {
+        Shown &seen = **static_cast<Shared *>(data);
+        Lock lock(seen.mutex);
+        seen.freezes.shown(g_get_monotonic_time());
+        return GST_PAD_PROBE_OK;
+      },
+      new Shared(std::move(shown)),
+      [](gpointer data) { delete static_cast<Shared *>(data); });
+}
+
 void set_true_if_present(GstElement *element, const char *property) {
   if (g_object_class_find_property(G_OBJECT_GET_CLASS(element), property))
     g_object_set(element, property, TRUE, nullptr);
@@ -227,6 +242,8 @@ Branch make_branch(BranchRequest request, GError **error) {
   add_guard(sink.get(), request, branch.progress);
   if (request.form == Form::kRaw)
     watch_decoder(elements.back().get(), branch.progress);
+  if (request.shown)
+    watch_pictures(elements.back().get(), request.shown);
   branch.bin = bin;
   return branch;
 }

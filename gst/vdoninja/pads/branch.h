@@ -11,9 +11,18 @@
 #include <vector>
 
 #include "codec.h"
+#include "freezes.h"
+#include "mutex.h"
 #include "playout.h"
 
 namespace vdn {
+
+// The pictures of a pad, whatever sessions they come from. Streaming threads write, any
+// reads.
+struct Shown {
+  Mutex mutex;
+  Freezes freezes GUARDED_BY(mutex);
+};
 
 struct BranchRequest {
   GstBin *home = nullptr; // where the branch is going to be
@@ -23,8 +32,9 @@ struct BranchRequest {
   std::vector<std::string> failed_decoders; // factory names
   bool conceal_errors = false; // show damaged pictures instead of waiting for a keyframe
   std::function<void(GstElement *)> decoder_setup;
-  gint64 latency_us = 0; // as declared downstream
-  bool adaptive = false; // and it is ours to choose
+  gint64 latency_us = 0;        // as declared downstream
+  bool adaptive = false;        // and it is ours to choose
+  std::shared_ptr<Shown> shown; // counts decoded pictures
   // False in PAUSED: a live source has nothing then.
   std::shared_ptr<const std::atomic<bool>> flowing;
   // First flow that is neither OK nor FLUSHING; data is dropped from then on. Streaming

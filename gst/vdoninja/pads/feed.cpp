@@ -66,8 +66,11 @@ BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
   request.home = GST_BIN(element_);
   request.codec = find_codec(output.source.encoding);
   request.form = output.form;
-  if (output.kind == MediaKind::kVideo)
+  if (output.kind == MediaKind::kVideo) {
     request.decoder = config_.video_decoder;
+    if (output.form == Form::kRaw)
+      request.shown = output.shown;
+  }
   request.failed_decoders = output.failed_decoders;
   request.conceal_errors = config_.conceal_errors;
   request.decoder_setup = callbacks_.decoder_setup;

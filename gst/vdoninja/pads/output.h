@@ -63,6 +63,7 @@ struct Outputs::Output {
   ObjPtr<GstPad> pad;
   std::vector<gulong> handlers;
 
+  const std::shared_ptr<Shown> shown = std::make_shared<Shown>();
   RtpSource source;
   gulong drop_probe = 0;
   Branch branch;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "output.h"
-#include "structure-list.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_pads_debug);
 #define GST_CAT_DEFAULT vdoninja_pads_debug
@@ -330,26 +329,6 @@ void Outputs::tell_of_unlinked() {
     return;
   report(GST_CORE_ERROR, GST_CORE_ERROR_PAD,
          "nothing is linked to what the publisher sends: " + have, false);
-}
-
-void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
-  StructureList pads;
-  for (const auto &output : outputs_) {
-    if (output->stream_id != stream_id)
-      continue;
-    const Branch &branch = output->branch;
-    pads.add(StructurePtr(gst_structure_new(
-        "pad", "name", G_TYPE_STRING, GST_PAD_NAME(output->pad.get()), "codec",
-        G_TYPE_STRING, output->source.encoding.c_str(), "decoder", G_TYPE_STRING,
-        branch.decoder.c_str(), "linked", G_TYPE_BOOLEAN,
-        gst_pad_is_linked(output->pad.get()), "packets", G_TYPE_UINT64,
-        branch.progress->received.load(), "buffers", G_TYPE_UINT64,
-        gst_vdoninja_src_pad_get_buffers(output->src_pad()), "dropped", G_TYPE_UINT64,
-        output->dropped + branch.progress->dropped, "playout-ms", G_TYPE_UINT,
-        static_cast<guint>(branch.progress->delay_us / 1000), "latency-ms", G_TYPE_UINT,
-        latency_, nullptr)));
-  }
-  pads.put(to, "pads");
 }
 
 // Who is to be linked once a pad appears has nobody to hear of the end from, and without

@@ -19,6 +19,7 @@ constexpr size_t kFewLate = 3; // are an accident
 constexpr gint64 kLateWindow = 5 * kSecond;
 constexpr gint64 kUnknownRoundTrip = 100 * kMs;
 constexpr unsigned kUnclear = 3;
+constexpr gint64 kOneTime = 200 * kMs;
 constexpr unsigned kFirstRetry = 150, kShortestRetry = 30, kLongestRetry = 500;
 constexpr gint64 kRetryMargin = 15 * kMs;
 constexpr unsigned kShortestWait = 300, kLongestWait = 1000, kWaitStep = 100;
@@ -104,8 +105,9 @@ gint64 RepairTiming::picture_began(uint32_t timestamp, gint64 otherwise) const {
 }
 
 // Only who was asked for once is sure to answer that request (Karn). Of two, the second
-// cannot be meant when the answer comes at once. And where several in a row had to be
-// asked for again, it was too early: each answers the first.
+// cannot be meant when the answer comes at once. And where several times in a row all had
+// to be asked for again, it was too early: each answers the first. Times, as packets are
+// lost in bursts, and their repairs again.
 void RepairTiming::repair(const Missing &missing, gint64 now) {
   repairs_[counts_.repaired++ % repairs_.size()] = now - missing.since;
   const gint64 first = now - missing.first_request, last = now - missing.last_request;
@@ -114,7 +116,10 @@ void RepairTiming::repair(const Missing &missing, gint64 now) {
     measure(last);
   } else if (missing.requests == 2 && last < round_trip() / 2) {
     measure(first);
-  } else if (missing.requests && ++unclear_ >= kUnclear) {
+  } else if (missing.requests && now - unclear_at_ >= kOneTime) {
+    unclear_at_ = now;
+    if (++unclear_ < kUnclear)
+      return;
     unclear_ = 0;
     round_trip_ = below_ = 0;
     measure(first);

@@ -76,7 +76,9 @@ private:
   Counts counts_;
   bool retransmits_ = false; // in a stream of its own, as RFC 4588 says
   gint64 hint_ = 0, round_trip_ = 0;
-  unsigned unclear_ = 0; // repairs in a row of which it is not known what they answer
+  // Times in a row that it was not known what repairs answer.
+  unsigned unclear_ = 0;
+  gint64 unclear_at_ = G_MININT64 / 2;
   gint64 below_ = 0;     // by how much shorter round trips are shorter
   gint64 deviation_ = 0; // of all
   unsigned wait_ = 1000;

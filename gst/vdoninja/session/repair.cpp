@@ -5,6 +5,9 @@
 
 #include <gst/rtp/gstrtpbuffer.h>
 
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
 namespace vdn {
 
 namespace {
@@ -118,6 +121,11 @@ void Repair::apply(gint64 now) {
   }
   if (is_sound_)
     next.wait = std::max<unsigned>(hints_->sound_wait_ms, kShortestSoundWait);
+  if (next.wait != now_.wait || differ(next.delay, now_.delay) ||
+      differ(next.retry, now_.retry) || next.max_requests != now_.max_requests)
+    GST_DEBUG_OBJECT(jitterbuffer_,
+                     "asks after %u ms, again after %u ms, %d times, waits %u ms",
+                     next.delay, next.retry, next.max_requests, next.wait);
   if (next.wait != now_.wait)
     g_object_set(jitterbuffer_, "latency", next.wait, nullptr);
   now_.wait = next.wait;
@@ -162,6 +170,7 @@ void Repair::requested(GstPad *sink, const GstStructure *request) {
   guint number = 0, retry = 0;
   gst_structure_get(request, "seqnum", G_TYPE_UINT, &number, "retry", G_TYPE_UINT, &retry,
                     nullptr);
+  GST_LOG_OBJECT(jitterbuffer_, "asks for #%u, %u times before", number, retry);
   {
     Lock lock(mutex_);
     timing_.requested(static_cast<uint16_t>(number), g_get_monotonic_time());

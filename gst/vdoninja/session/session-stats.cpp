@@ -3,6 +3,9 @@
 // wrong for bundled media before 1.26, and come by a promise.
 #include "session.h"
 
+#include <cstring>
+#include <utility>
+
 #include "structure-list.h"
 
 namespace vdn {
@@ -83,9 +86,79 @@ StructurePtr rtp_stream(GstElement *rtpbin, size_t sessions, GstElement *jitterb
   return result;
 }
 
+const GstStructure *entry(const GstStructure *stats, const char *id) {
+  const GValue *value = id ? gst_structure_get_value(stats, id) : nullptr;
+  return value && GST_VALUE_HOLDS_STRUCTURE(value) ? gst_value_get_structure(value)
+                                                   : nullptr;
+}
+
+const GstStructure *first_transport(const GstStructure *stats) {
+  for (int i = 0; i < gst_structure_n_fields(stats); i++) {
+    const GstStructure *s =
+        entry(stats, gst_structure_nth_field_name(stats, static_cast<guint>(i)));
+    if (s && gst_structure_has_field(s, "selected-candidate-pair-id"))
+      return s;
+  }
+  return nullptr;
+}
+
+// By their ids: 1.22 calls the local candidate remote, and the other way round.
+std::string candidate_of(const GstStructure *stats, const GstStructure *pair,
+                         const char *which) {
+  const GstStructure *s = entry(stats, gst_structure_get_string(pair, which));
+  const char *address = s ? gst_structure_get_string(s, "address") : nullptr;
+  guint port = 0;
+  if (!address || !gst_structure_get_uint(s, "port", &port))
+    return {};
+  const char *type = gst_structure_get_string(s, "candidate-type");
+  const char *protocol = gst_structure_get_string(s, "protocol");
+  return StrPtr(g_strdup_printf(strchr(address, ':') ? "%s %s [%s]:%u" : "%s %s %s:%u",
+                                type ? type : "unknown", protocol ? protocol : "unknown",
+                                address, port))
+      .get();
+}
+
 } // namespace
 
-void Session::add_stats(GstStructure *to) const {
+// webrtcbin tells by a promise, and whoever asks for statistics does not wait for it.
+void Session::look_for_path() {
+  if (std::exchange(looks_for_path_, true))
+    return;
+  GstPromise *promise = gst_promise_new_with_change_func(
+      [](GstPromise *done, gpointer data) {
+        auto *at = static_cast<Hook *>(data);
+        const GstStructure *stats = gst_promise_wait(done) == GST_PROMISE_RESULT_REPLIED
+                                        ? gst_promise_get_reply(done)
+                                        : nullptr;
+        const GstStructure *transport = stats ? first_transport(stats) : nullptr;
+        const GstStructure *pair =
+            transport
+                ? entry(stats,
+                        gst_structure_get_string(transport, "selected-candidate-pair-id"))
+                : nullptr;
+        Path path;
+        if (pair) {
+          path.local = candidate_of(stats, pair, "local-candidate-id");
+          path.remote = candidate_of(stats, pair, "remote-candidate-id");
+          path.relayed =
+              path.local.rfind("relay", 0) == 0 || path.remote.rfind("relay", 0) == 0;
+        }
+        run_later(at->session, at->loop, [path = std::move(path)](Session &self) {
+          self.looks_for_path_ = false;
+          self.path_ = path;
+        });
+      },
+      new Hook{weak_from_this(), loop_.shared_from_this()}, Hook::free_data);
+  g_signal_emit_by_name(webrtc_.get(), "get-stats", nullptr, promise);
+  gst_promise_unref(promise);
+}
+
+void Session::add_stats(GstStructure *to) {
+  if (!path_.local.empty())
+    gst_structure_set(to, "candidate-local", G_TYPE_STRING, path_.local.c_str(),
+                      "candidate-remote", G_TYPE_STRING, path_.remote.c_str(), "relayed",
+                      G_TYPE_BOOLEAN, static_cast<gboolean>(path_.relayed), nullptr);
+  look_for_path();
   auto rtpbin =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
   if (!rtpbin || !offer_)

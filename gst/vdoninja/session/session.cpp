@@ -422,6 +422,8 @@ void Session::update_link_state() {
   if (state == link_state_)
     return;
   link_state_ = state;
+  if (state == LinkState::kConnected)
+    look_for_path();
   callbacks_.link_state(state);
 }
 

@@ -116,8 +116,9 @@ public:
   // RTP packets and data-channel messages received so far; it grows while the peer lives.
   guint64 activity() const { return *packets_ + messages_; }
   GstElement *webrtcbin() const { return webrtc_.get(); }
-  // Adds the list "rtp", one structure for each RTP stream that arrives.
-  void add_stats(GstStructure *to) const;
+  // Adds by which way packets come, as it was when this was asked last, and the list
+  // "rtp", one structure for each RTP stream that arrives.
+  void add_stats(GstStructure *to);
   // The newest offer that was accepted, NULL before the first.
   const Offer *offer() const { return offer_ ? &*offer_ : nullptr; }
 
@@ -175,6 +176,7 @@ private:
   void pad_has_media(ObjPtr<GstPad> pad, gulong probe);
   bool verified();
   void update_link_state();
+  void look_for_path();
   void fail(SessionError code, const std::string &text);
 
   static void on_new_transceiver(GstElement *, GstWebRTCRTPTransceiver *, gpointer);
@@ -209,6 +211,12 @@ private:
   bool verified_ = false;
   bool channel_ready_ = false;
   LinkState link_state_ = LinkState::kNew;
+  struct Path { // "host udp 192.0.2.1:5000"
+    std::string local, remote;
+    bool relayed = false;
+  };
+  Path path_;
+  bool looks_for_path_ = false;
   std::string answer_;
   GstPromise *pending_ = nullptr; // owned; the one webrtcbin has not answered yet
 

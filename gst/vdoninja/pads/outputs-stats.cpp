@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What each pad delivers, and how smoothly.
+#include "output.h"
+#include "structure-list.h"
+
+namespace vdn {
+
+namespace {
+
+double ms(gint64 us) {
+  return static_cast<double>(us) / 1000;
+}
+
+// Of decoded pictures.
+void add_pictures(GstStructure *to, Shown &shown, GstPad *pad) {
+  gint width = 0, height = 0;
+  const CapsPtr caps(gst_pad_get_current_caps(pad));
+  if (caps)
+    gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT, &width,
+                      "height", G_TYPE_INT, &height, nullptr);
+  Lock lock(shown.mutex);
+  const Freezes &freezes = shown.freezes;
+  gst_structure_set(to, "width", G_TYPE_INT, width, "height", G_TYPE_INT, height, "fps",
+                    G_TYPE_DOUBLE, freezes.rate(), "freezes", G_TYPE_UINT,
+                    freezes.count(), "freeze-ms", G_TYPE_DOUBLE, ms(freezes.total()),
+                    "longest-ms", G_TYPE_DOUBLE, ms(freezes.longest()), nullptr);
+}
+
+} // namespace
+
+void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
+  StructureList pads;
+  for (const auto &output : outputs_) {
+    if (output->stream_id != stream_id)
+      continue;
+    const Branch &branch = output->branch;
+    const Progress &progress = *branch.progress;
+    StructurePtr about(gst_structure_new(
+        "pad", "name", G_TYPE_STRING, GST_PAD_NAME(output->pad.get()), "codec",
+        G_TYPE_STRING, output->source.encoding.c_str(), "decoder", G_TYPE_STRING,
+        branch.decoder.c_str(), "linked", G_TYPE_BOOLEAN,
+        gst_pad_is_linked(output->pad.get()), "packets", G_TYPE_UINT64,
+        progress.received.load(), "buffers", G_TYPE_UINT64,
+        gst_vdoninja_src_pad_get_buffers(output->src_pad()), "dropped", G_TYPE_UINT64,
+        output->dropped + progress.dropped, "playout-ms", G_TYPE_DOUBLE,
+        ms(progress.delay_us), "late-ms", G_TYPE_DOUBLE, ms(progress.wanted_us),
+        "latency-ms", G_TYPE_UINT, latency_, nullptr));
+    if (branch.bin && output->kind == MediaKind::kVideo && output->form == Form::kRaw) {
+      const guint64 handed = std::max<guint64>(progress.handed, 1);
+      gst_structure_set(about.get(), "decode-ms", G_TYPE_DOUBLE,
+                        ms(static_cast<gint64>(output->working_us() / handed)), nullptr);
+      add_pictures(about.get(), *output->shown, output->pad.get());
+    }
+    pads.add(std::move(about));
+  }
+  pads.put(to, "pads");
+}
+
+} // namespace vdn

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "freezes.h"
+
+#include <cmath>
+
+#include <gst/check/gstcheck.h>
+
+using vdn::Freezes;
+
+namespace {
+
+constexpr gint64 kMs = 1000;
+
+// A picture each `ms`, from where the one before ended.
+struct Show {
+  Freezes freezes;
+  gint64 now = kMs;
+
+  void pass(unsigned pictures, gint64 ms) {
+    while (pictures--)
+      freezes.shown(now += ms * kMs);
+  }
+};
+
+} // namespace
+
+GST_START_TEST(test_freezes_of_a_steady_picture_are_none) {
+  Show show;
+  show.pass(1000, 33);
+  show.pass(1, 180);
+  show.pass(1000, 33);
+  fail_unless_equals_int(show.freezes.count(), 0);
+  fail_unless_equals_int(show.freezes.longest(), 180 * kMs);
+  fail_unless(std::fabs(show.freezes.rate() - 1000.0 / 33) < 0.1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_freezes_are_counted) {
+  Show show;
+  for (int i = 0; i < 3; i++) {
+    show.pass(60, 33);
+    show.pass(1, 200);
+  }
+  fail_unless_equals_int(show.freezes.count(), 3);
+  fail_unless_equals_int(show.freezes.total(), 600 * kMs);
+}
+GST_END_TEST
+
+// At two pictures a second half a second is nothing; neither is the beginning.
+GST_START_TEST(test_freezes_depend_on_what_is_usual) {
+  Show slow;
+  slow.pass(100, 500);
+  slow.pass(1, 1400);
+  fail_unless_equals_int(slow.freezes.count(), 0);
+  slow.pass(1, 1700);
+  fail_unless_equals_int(slow.freezes.count(), 1);
+  Show beginning;
+  beginning.pass(10, 33);
+  beginning.pass(1, 900);
+  fail_unless_equals_int(beginning.freezes.count(), 0);
+}
+GST_END_TEST
+
+static Suite *freezes_suite() {
+  Suite *suite = suite_create("freezes");
+  TCase *tc = tcase_create("freezes");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_freezes_of_a_steady_picture_are_none);
+  tcase_add_test(tc, test_freezes_are_counted);
+  tcase_add_test(tc, test_freezes_depend_on_what_is_usual);
+  return suite;
+}
+
+GST_CHECK_MAIN(freezes);
