@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "turn-server.h"
+
 namespace vdn {
 
 namespace {
@@ -104,34 +106,26 @@ bool read_codecs(const Settings &settings, Plan *plan, GError **error) {
   return true;
 }
 
-// "turn(s)://user:password@host:port" or "stun://host:port".
-bool is_ice_server(const std::string &text, bool turn) {
-  GUri *uri = g_uri_parse(
-      text.c_str(),
-      static_cast<GUriFlags>(G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED), nullptr);
+bool is_stun_server(const std::string &text) {
+  GUri *uri = g_uri_parse(text.c_str(), G_URI_FLAGS_ENCODED, nullptr);
   if (!uri)
     return false;
-  const char *scheme = g_uri_get_scheme(uri), *host = g_uri_get_host(uri);
-  bool usable = host && *host;
-  if (turn)
-    usable = usable && (g_str_equal(scheme, "turn") || g_str_equal(scheme, "turns")) &&
-             g_uri_get_user(uri) && g_uri_get_password(uri);
-  else
-    usable = usable && g_str_equal(scheme, "stun");
+  const char *host = g_uri_get_host(uri);
+  const bool usable = g_str_equal(g_uri_get_scheme(uri), "stun") && host && *host;
   g_uri_unref(uri);
   return usable;
 }
 
 bool check_ice_servers(const Settings &settings, GError **error) {
-  for (const auto &server : settings.turn_servers)
-    if (!is_ice_server(server, true)) {
-      // Not the value: it may hold a password.
-      refuse(error, "turn-servers: an entry is not turn(s)://user:password@host:port; in "
-                    "gst-launch-1.0 write "
-                    "turn-servers='<\"turn://user:password@host:3478\">'");
+  for (const auto &server : settings.turn_servers) {
+    GError *raw = nullptr;
+    if (!read_turn_server(server, &raw)) {
+      const ErrorPtr cause(raw);
+      refuse(error, std::string("turn-servers: ") + cause->message);
       return false;
     }
-  if (!settings.stun_server.empty() && !is_ice_server(settings.stun_server, false)) {
+  }
+  if (!settings.stun_server.empty() && !is_stun_server(settings.stun_server)) {
     refuse(error, "stun-server \"" + settings.stun_server + "\" is not stun://host:port");
     return false;
   }

@@ -195,6 +195,7 @@ GST_START_TEST(test_errors_servers_that_are_none) {
       {"turn-servers=<\\\"turn://host:3478\\\">", "turn(s)://user:password@host:port"},
       {"turn-servers=<\\\"stun://u:secret@host\\\">",
        "turn(s)://user:password@host:port"},
+      {"turn-servers=<\\\"turns://u:secret@host?transport=udp\\\">", "would be DTLS"},
       {"stun-server=stun.example.org", "\"stun.example.org\" is not stun://host:port"},
       {"ice-transport-policy=relay", "set turn-servers"},
       {"location=https://vdo.ninja/?push=abc", "stream-id=abc"},
