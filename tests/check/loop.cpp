@@ -97,6 +97,34 @@ GST_START_TEST(test_timer_stopped_or_destroyed_never_fires) {
 }
 GST_END_TEST
 
+// A thread that works for the loop, and is not through when that stops: its last word
+// comes over the loop, and nobody would free what it carries.
+GST_START_TEST(test_loop_outlives_what_a_thread_works_on) {
+  Loop loop("test");
+  static std::promise<void> stopping;
+  bool told = false;
+  loop.post([&] {
+    auto object = vdn::ObjPtr<GObject>::adopt(G_OBJECT(g_cancellable_new()));
+    GTask *task = g_task_new(
+        object.get(), nullptr,
+        [](GObject *, GAsyncResult *, gpointer data) {
+          *static_cast<bool *>(data) = true;
+        },
+        &told);
+    g_task_run_in_thread(task, [](GTask *own, gpointer, gpointer, GCancellable *) {
+      stopping.get_future().wait();
+      for (int i = 0; i < 100; i++)
+        g_thread_yield();
+      g_task_return_boolean(own, TRUE);
+    });
+    g_object_unref(task);
+    loop.outlive(object.get());
+  });
+  loop.stop([] { stopping.set_value(); });
+  fail_unless(told);
+}
+GST_END_TEST
+
 static Suite *loop_suite() {
   Suite *suite = suite_create("loop");
   TCase *tc = tcase_create("loop");
@@ -106,6 +134,7 @@ static Suite *loop_suite() {
   tcase_add_test(tc, test_loop_posts_during_stop_do_not_deadlock);
   tcase_add_test(tc, test_timer_fires_once_and_may_restart_or_destroy_itself);
   tcase_add_test(tc, test_timer_stopped_or_destroyed_never_fires);
+  tcase_add_test(tc, test_loop_outlives_what_a_thread_works_on);
   return suite;
 }
 

@@ -7,6 +7,8 @@
 
 namespace vdn {
 
+static constexpr unsigned kPatienceMs = 200;
+
 Loop::Loop(const char *name)
     : context_(g_main_context_new()), main_loop_(g_main_loop_new(context_, FALSE)),
       thread_([this] { run(); }) {
@@ -25,7 +27,25 @@ void Loop::run() {
   // What was cancelled completes now; it would keep sockets and this context otherwise.
   while (g_main_context_iteration(context_, FALSE))
     ;
+  let_threads_end();
   g_main_context_pop_thread_default(context_);
+}
+
+void Loop::outlive(GObject *object) {
+  g_return_if_fail(is_current());
+  outlived_.remove_if([](auto &one) { return !one.lock(); });
+  outlived_.emplace_back(object);
+}
+
+// What they post once nobody listens would never be freed, nor their objects and sockets.
+void Loop::let_threads_end() {
+  bool late = false;
+  Timer patience(*this);
+  if (!outlived_.empty())
+    patience.start(kPatienceMs, [&late] { late = true; });
+  for (auto &object : outlived_)
+    while (!late && object.lock())
+      g_main_context_iteration(context_, TRUE);
 }
 
 void Loop::attach(Job job) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <memory>
 #include <thread>
 
@@ -29,17 +30,22 @@ public:
   // Refuses further jobs, runs those posted before, then `last`, and joins the thread.
   // Thread: any but the loop itself. A second call does nothing.
   void stop(Job last = {});
+  // A library's thread may be at work on `object`, and its last word comes over this
+  // loop: after stop() that is waited for, but not for long. Thread: loop.
+  void outlive(GObject *object);
   bool is_current() const { return std::this_thread::get_id() == thread_.get_id(); }
   GMainContext *context() const { return context_; }
 
 private:
   void run();
   void attach(Job job);
+  void let_threads_end();
 
   GMainContext *context_;
   GMainLoop *main_loop_;
   Mutex mutex_;
   bool stopped_ GUARDED_BY(mutex_) = false;
+  std::list<WeakPtr<GObject>> outlived_;
   std::thread thread_;
 };
 
