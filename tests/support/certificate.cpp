@@ -17,13 +17,13 @@ static bool add_extension(X509 *certificate, int nid, const char *value) {
   return extension && X509_add_ext(certificate, extension.get(), -1);
 }
 
-static X509Ptr sign(EVP_PKEY *key) {
+static X509Ptr sign(EVP_PKEY *key, const CertificateText &text) {
   constexpr long kDay = 24 * 60 * 60;
   X509Ptr certificate(X509_new());
   X509_set_version(certificate.get(), 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDay);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kDay);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -2 * kDay);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), text.expired ? -kDay : kDay);
   X509_set_pubkey(certificate.get(), key);
   X509_NAME *name = X509_get_subject_name(certificate.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
@@ -32,8 +32,7 @@ static X509Ptr sign(EVP_PKEY *key) {
   X509_set_issuer_name(certificate.get(), name);
   const bool complete =
       add_extension(certificate.get(), NID_basic_constraints, "critical,CA:TRUE") &&
-      add_extension(certificate.get(), NID_subject_alt_name,
-                    "IP:127.0.0.1,DNS:localhost") &&
+      add_extension(certificate.get(), NID_subject_alt_name, text.names.c_str()) &&
       X509_sign(certificate.get(), key, EVP_sha256());
   return complete ? std::move(certificate) : nullptr;
 }
@@ -44,9 +43,9 @@ static std::string text_of(BIO *bio) {
   return std::string(data, size);
 }
 
-SelfSigned make_self_signed(GError **error) {
+SelfSigned make_self_signed(GError **error, const CertificateText &text) {
   const KeyPtr key(EVP_EC_gen("P-256"));
-  const X509Ptr certificate = key ? sign(key.get()) : nullptr;
+  const X509Ptr certificate = key ? sign(key.get(), text) : nullptr;
   const BioPtr certificate_pem(BIO_new(BIO_s_mem()));
   const BioPtr key_pem(BIO_new(BIO_s_mem()));
   if (!certificate || !PEM_write_bio_X509(certificate_pem.get(), certificate.get()) ||

@@ -13,7 +13,13 @@ struct SelfSigned {
   std::string pem;                     // certificate alone, for whoever shall trust it
 };
 
-// Valid for a day, for 127.0.0.1 and localhost; a fresh key each time. Thread: any.
-SelfSigned make_self_signed(GError **error);
+// What a certificate says.
+struct CertificateText {
+  std::string names = "IP:127.0.0.1,DNS:localhost"; // as in subjectAltName
+  bool expired = false;                             // else it is valid for a day
+};
+
+// With a fresh key each time. Thread: any.
+SelfSigned make_self_signed(GError **error, const CertificateText &text = {});
 
 } // namespace vdn

@@ -43,9 +43,13 @@ void HandshakeServer::stop() {
 }
 
 std::string HandshakeServer::url() const {
-  const bool any = options_.address == "0.0.0.0";
+  const std::string &address = options_.address;
+  const bool v6 = address.find(':') != std::string::npos;
   return std::string(options_.certificate ? "wss://" : "ws://") +
-         (any ? "127.0.0.1" : options_.address) + ":" + std::to_string(options_.port);
+         (address == "0.0.0.0" ? "127.0.0.1"
+          : v6                 ? "[" + address + "]"
+                               : address) +
+         ":" + std::to_string(options_.port);
 }
 
 void HandshakeServer::set_door(Door door) {

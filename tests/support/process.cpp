@@ -17,8 +17,9 @@
 namespace vdn {
 
 Process::Process(const std::string &program, std::vector<std::string> arguments) {
-  const std::string path =
-      std::string(g_getenv("BUILD_ROOT")) + "/tests/support/" + program;
+  const std::string path = program[0] == '/' ? program
+                                             : std::string(g_getenv("BUILD_ROOT")) +
+                                                   "/tests/support/" + program;
   std::vector<const char *> argv{path.c_str()};
   for (const std::string &argument : arguments)
     argv.push_back(argument.c_str());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A program of this build, to be killed. Ends with the thread that started it. Thread:
+// A program, to be killed. Ends with the thread that started it. Thread:
 // any, for every function.
 #pragma once
 
@@ -16,7 +16,8 @@ namespace vdn {
 
 class Process {
 public:
-  // `program`: its name in tests/support. Fails the test when it does not start.
+  // `program`: its name in tests/support of this build, or its path. Fails the test when
+  // it does not start.
   Process(const std::string &program, std::vector<std::string> arguments);
   ~Process();
   Process(const Process &) = delete;
