@@ -340,10 +340,11 @@ void install_who_and_where(GObjectClass *klass) {
                "Name under which the publisher sees us");
   g_object_class_install_property(
       klass, PROP_TLS_VALIDATION_FLAGS,
-      g_param_spec_flags("tls-validation-flags", "TLS validation flags",
-                         "What is checked of the server's certificate",
-                         G_TYPE_TLS_CERTIFICATE_FLAGS, G_TLS_CERTIFICATE_VALIDATE_ALL,
-                         kText));
+      g_param_spec_flags(
+          "tls-validation-flags", "TLS validation flags",
+          "What is checked of certificates, the handshake server's and those of "
+          "turns://",
+          G_TYPE_TLS_CERTIFICATE_FLAGS, G_TLS_CERTIFICATE_VALIDATE_ALL, kText));
   g_object_class_install_property(
       klass, PROP_TLS_DATABASE,
       g_param_spec_object("tls-database", "TLS database",

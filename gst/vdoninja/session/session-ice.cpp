@@ -18,16 +18,17 @@ namespace {
 constexpr unsigned kFirstBundleMs = 70;
 constexpr unsigned kBundleMs = 250;
 
-// All addresses of this machine at this moment, loopback included; link-local ones of
-// IPv6 are of no use without their interface.
-std::vector<std::string> local_addresses() {
+// All addresses of this machine at this moment; link-local ones of IPv6 are of no use
+// without their interface.
+std::vector<std::string> local_addresses(bool with_loopback) {
   std::vector<std::string> addresses;
   ifaddrs *list = nullptr;
   if (getifaddrs(&list) != 0)
     return addresses;
   for (ifaddrs *at = list; at; at = at->ifa_next) {
     const int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
-    if (!(at->ifa_flags & IFF_UP) || (family != AF_INET && family != AF_INET6))
+    if (!(at->ifa_flags & IFF_UP) || (family != AF_INET && family != AF_INET6) ||
+        (!with_loopback && at->ifa_flags & IFF_LOOPBACK))
       continue;
     char text[NI_MAXHOST];
     const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
@@ -41,6 +42,13 @@ std::vector<std::string> local_addresses() {
 }
 
 } // namespace
+
+bool Session::gathers_ipv4(const SessionConfig &config) {
+  const auto addresses = local_addresses(config.gather_on_loopback);
+  return std::any_of(addresses.begin(), addresses.end(), [](const auto &address) {
+    return address.find(':') == std::string::npos;
+  });
+}
 
 void Session::setup_ice() {
   if (!config_.stun_server.empty())
@@ -57,7 +65,7 @@ void Session::setup_ice() {
   g_object_get(webrtc_.get(), "ice-agent", ice.out(), nullptr);
   // Of now, as the network may have come after us and changes.
   if (config_.gather_on_loopback)
-    for (const auto &address : local_addresses()) {
+    for (const auto &address : local_addresses(true)) {
       gboolean added = FALSE;
       g_signal_emit_by_name(ice.get(), "add-local-ip-address", address.c_str(), &added);
     }

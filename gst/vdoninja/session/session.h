@@ -89,6 +89,9 @@ public:
          const Secret &secret, SessionConfig config, Callbacks callbacks, GError **error);
   ~Session();
 
+  // Whether libnice has addresses of IPv4 to start from; it uses TURN servers of the
+  // families that it has. Thread: any.
+  static bool gathers_ipv4(const SessionConfig &config);
   // The offer in `message`, nullopt and `error` when it is none, or in clear though it
   // must not be.
   static std::optional<Offer> read(const Message &message, bool over_channel,

@@ -35,6 +35,7 @@ Viewer::Viewer(Loop &loop, GstBin *bin, std::shared_ptr<Disposer> disposer, Secr
     me_.wire_room = secret_.wire_room(config_.room, config_.room_token);
   for (const auto &wanted : config_.streams)
     add(wanted);
+  open_tunnels();
 }
 
 Viewer::~Viewer() = default;
@@ -105,6 +106,9 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
   wishes.screen_video = wishes.video && stream.wanted().screen;
   wishes.screen_audio = wishes.audio && stream.wanted().screen;
   config.init = encode_init(wishes);
+  const bool ipv4 = Session::gathers_ipv4(config);
+  for (const auto &tunnel : tunnels_)
+    config.turn_servers.push_back(tunnel->uri(ipv4));
   if (config_.total_bitrate)
     config.hints.video_bitrate = bitrate_of_each();
   callbacks.send = [this](const std::string &text) {
@@ -121,6 +125,42 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
       session->handle_candidates(message, false);
   early_.erase(std::remove_if(early_.begin(), early_.end(), from_peer), early_.end());
   return session;
+}
+
+// ---------------------------------------------------------------------------------
+// relays
+
+// What webrtcbin cannot do itself; the rest it is given as it is.
+void Viewer::open_tunnels() {
+  auto &servers = config_.session.turn_servers;
+  std::vector<std::string> direct;
+  for (const auto &text : servers) {
+    auto server = read_turn_server(text, nullptr);
+    if (!server || !server->tls) {
+      direct.push_back(text);
+      continue;
+    }
+    const std::string name = server->name();
+    auto tunnel = std::make_unique<TlsTunnel>(
+        loop_,
+        TlsTunnel::Config{std::move(*server), config_.signaling.tls_flags,
+                          config_.signaling.tls_database},
+        [this](const std::string &problem) {
+          callbacks_.problem(GST_RESOURCE_ERROR_OPEN_READ_WRITE, problem, false);
+        });
+    GError *raw = nullptr;
+    if (tunnel->listen(&raw)) {
+      tunnels_.push_back(std::move(tunnel));
+      continue;
+    }
+    const ErrorPtr error(raw);
+    callbacks_.problem(
+        GST_RESOURCE_ERROR_OPEN_READ_WRITE,
+        "TURN server " + name +
+            " cannot be used: nothing can listen on loopback: " + error->message,
+        false);
+  }
+  servers = std::move(direct);
 }
 
 // ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "message.h"
 #include "signaling.h"
 #include "stream.h"
+#include "tls-tunnel.h"
 
 namespace vdn {
 
@@ -103,6 +104,7 @@ private:
   void share_bitrate();
   Stream *wanted(const std::string &wire_id, bool may_add);
 
+  void open_tunnels();
   void open_socket();
   void opened();
   void socket_lost(const GError *error);
@@ -127,6 +129,8 @@ private:
   ViewerCallbacks callbacks_;
   Address me_;
   Stream::Host host_;
+  // One for each server, not for each session: it is one port and one cause to be told.
+  std::vector<std::unique_ptr<TlsTunnel>> tunnels_;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::unique_ptr<Signaling> signaling_;
   std::deque<Message> early_; // candidates that came before their offer
