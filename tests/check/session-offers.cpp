@@ -81,6 +81,7 @@ private:
       return true;
     };
     callbacks.link_state = [](LinkState) {};
+    callbacks.gathered = [](bool) {};
     callbacks.track = [](Track) { fail("media without a connection"); };
     callbacks.channel_open = [] {};
     callbacks.message = [](const Message &, std::string_view) {};

@@ -35,6 +35,7 @@ Asked second_offer(const std::string &second) {
     };
     callbacks.send = [](const std::string &) { return true; };
     callbacks.link_state = [](LinkState) {};
+    callbacks.gathered = [](bool) {};
     callbacks.needs_new_session = [&](const Message &, bool, bool same,
                                       const std::string &) {
       asked = {true, same};

@@ -115,6 +115,17 @@ GST_START_TEST(test_turn_over_tls) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_turn_wrong_password_names_the_server) {
+  if (!Coturn::is_installed())
+    return;
+  for (const auto over : {Coturn::Over::kUdp, Coturn::Over::kTcp, Coturn::Over::kTls}) {
+    const Coturn coturn(over);
+    const Relayed show({coturn.uri("hush")}, coturn.authority());
+    show.assert_told(coturn.name(), "check address, user and password");
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(test_turn_certificate_that_is_refused) {
   if (!Coturn::is_installed())
     return;
@@ -196,6 +207,7 @@ static Suite *turn_suite() {
   tcase_add_test(tc, test_turn_over_udp);
   tcase_add_test(tc, test_turn_over_tcp);
   tcase_add_test(tc, test_turn_over_tls);
+  tcase_add_test(tc, test_turn_wrong_password_names_the_server);
   tcase_add_test(tc, test_turn_certificate_that_is_refused);
   tcase_add_test(tc, test_turn_certificate_that_is_not_checked);
   tcase_add_test(tc, test_turn_server_that_cannot_be_used_beside_one_that_can);

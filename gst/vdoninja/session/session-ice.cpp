@@ -149,6 +149,7 @@ void Session::give_candidate(const std::string &text) {
 void Session::local_candidate(std::string text) {
   if (text.empty() || !offer_)
     return;
+  relayed_ |= text.find(" typ relay") != std::string::npos;
   unsigned mline = 0;
   while (std::count(offer_->removed.begin(), offer_->removed.end(), mline))
     mline++;
@@ -163,7 +164,10 @@ void Session::local_candidate(std::string text) {
 void Session::gathering_changed() {
   GstWebRTCICEGatheringState state;
   g_object_get(webrtc_.get(), "ice-gathering-state", &state, nullptr);
-  if (state == GST_WEBRTC_ICE_GATHERING_STATE_COMPLETE && !busy_) {
+  if (state != GST_WEBRTC_ICE_GATHERING_STATE_COMPLETE)
+    return;
+  callbacks_.gathered(relayed_);
+  if (!busy_) {
     bundle_timer_.stop();
     flush_candidates();
   }

@@ -72,6 +72,8 @@ public:
     std::function<void(Track track)> track;
     std::function<bool(const std::string &text)> send; // on the socket
     std::function<void(LinkState state)> link_state;
+    // All candidates of ours are known; whether one of them is a relay's.
+    std::function<void(bool relayed)> gathered;
     std::function<void()> channel_open;
     std::function<void(const Message &message, std::string_view text)> message;
     // An offer that this webrtcbin cannot take, though the publisher may make it.
@@ -229,6 +231,7 @@ private:
   const ObjPtr<GCancellable> lookups_ = ObjPtr<GCancellable>::adopt(g_cancellable_new());
   std::vector<Candidate> local_candidates_;
   bool first_bundle_ = true;
+  bool relayed_ = false; // one of ours is a relay's
   Timer bundle_timer_;
   std::vector<ObjPtr<GstPad>> announced_;
   std::shared_ptr<std::atomic<guint64>> packets_ =

@@ -114,6 +114,7 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
   callbacks.send = [this](const std::string &text) {
     return signaling_ && signaling_->send(text);
   };
+  callbacks.gathered = [this](bool relayed) { gathered(relayed); };
   auto session = Session::create(loop_, bin_, disposer_, me_, secret_, std::move(config),
                                  std::move(callbacks), error);
   if (!session)
@@ -161,6 +162,28 @@ void Viewer::open_tunnels() {
         false);
   }
   servers = std::move(direct);
+}
+
+// Told once until one gives a relay again; libnice says no more than that. Why a tunnel
+// does not work it has told itself.
+void Viewer::gathered(bool relayed) {
+  std::string names;
+  auto add_name = [&names](const std::string &name) {
+    names += (names.empty() ? "" : ", ") + name;
+  };
+  for (const auto &text : config_.session.turn_servers)
+    if (auto server = read_turn_server(text, nullptr))
+      add_name(server->name());
+  for (const auto &tunnel : tunnels_)
+    if (!tunnel->has_failed())
+      add_name(tunnel->name());
+  if (relayed)
+    told_unrelayed_ = false;
+  else if (!names.empty() && !std::exchange(told_unrelayed_, true))
+    callbacks_.problem(GST_RESOURCE_ERROR_NOT_AUTHORIZED,
+                       "no relay was given by TURN server " + names +
+                           "; check address, user and password",
+                       false);
 }
 
 // ---------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ private:
   Stream *wanted(const std::string &wire_id, bool may_add);
 
   void open_tunnels();
+  void gathered(bool relayed);
   void open_socket();
   void opened();
   void socket_lost(const GError *error);
@@ -142,6 +143,7 @@ private:
   unsigned attempts_ = 0;
   gint64 opened_at_ = 0;
   std::string told_; // why the server could not be reached
+  bool told_unrelayed_ = false;
   gint64 renewed_at_ = 0;
   size_t undecryptable_ = 0;
   Timer reopen_, enter_;
