@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// On a machine that has no address of IPv4 but 127.0.0.1.
+// On a machine that has addresses of one family only, but for loopback.
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include <sched.h>
 
@@ -12,28 +13,30 @@ using namespace vdn;
 
 namespace {
 
-constexpr const char *kAddress = "fd77::1";
+constexpr const char *kV4 = "10.78.0.1", *kV6 = "fd78::1";
 
-// This process moves into such a network. False, and says so, where it may not.
-bool is_ipv6_only() {
+// This process moves into a network that has `address` and loopback. False, and says so,
+// where it may not.
+bool has_only(const char *address) {
   if (unshare(CLONE_NEWNET) != 0) {
     g_print("skipped: no network of its own: %s\n", g_strerror(errno));
     return false;
   }
   const std::string commands =
       std::string("ip link set lo up && ip link add vdn0 type veth peer name vdn1 && "
-                  "ip addr add ") +
-      kAddress + "/64 dev vdn0 nodad && ip link set vdn0 up && ip link set vdn1 up";
+                  "ip addr add dev vdn0 ") +
+      address + (strchr(address, ':') ? "/64 nodad" : "/24") +
+      " && ip link set vdn0 up && ip link set vdn1 up";
   if (system(commands.c_str()) == 0)
     return true;
-  g_print("skipped: no IPv6 here\n");
+  g_print("skipped: no address %s here\n", address);
   return false;
 }
 
 // Server and publisher on `address`, and a player with `properties`.
-struct V6Show {
-  explicit V6Show(const std::string &address, const std::string &properties = "",
-                  const ObjPtr<GTlsDatabase> &authority = {})
+struct FamilyShow {
+  explicit FamilyShow(const std::string &address, const std::string &properties = "",
+                      const ObjPtr<GTlsDatabase> &authority = {})
       : server(options(address)) {
     GError *raw = nullptr;
     fail_unless(server.start(&raw), "%s", raw ? raw->message : "");
@@ -69,40 +72,50 @@ struct V6Show {
 
 } // namespace
 
-GST_START_TEST(test_ipv6_address_of_this_machine) {
-  if (is_ipv6_only())
-    V6Show(kAddress).assert_plays();
-}
-GST_END_TEST
-
-GST_START_TEST(test_ipv6_loopback) {
-  if (is_ipv6_only())
-    V6Show("::1").assert_plays();
-}
-GST_END_TEST
-
-// The tunnel listens on IPv4 as well, where libnice has no address to start from.
-GST_START_TEST(test_ipv6_relays) {
-  if (!Coturn::is_installed() || !is_ipv6_only())
-    return;
+// By relays alone; what libnice starts from is not loopback, where the tunnel listens.
+static void assert_relays(const char *address) {
   for (const auto over : {Coturn::Over::kUdp, Coturn::Over::kTcp, Coturn::Over::kTls}) {
-    const Coturn coturn(over, {std::string("IP:") + kAddress, false}, kAddress);
-    V6Show(kAddress,
-           "ice-transport-policy=relay turn-servers=<\\\"" + coturn.uri() + "\\\">",
-           coturn.authority())
+    const Coturn coturn(over, {std::string("IP:") + address, false}, address);
+    FamilyShow(address,
+               "ice-transport-policy=relay turn-servers=<\\\"" + coturn.uri() + "\\\">",
+               coturn.authority())
         .assert_plays();
   }
 }
+
+GST_START_TEST(test_families_ipv6_alone) {
+  if (has_only(kV6))
+    FamilyShow(kV6).assert_plays();
+}
 GST_END_TEST
 
-static Suite *ipv6_suite() {
-  Suite *suite = suite_create("vdoninjasrc-ipv6");
-  TCase *tc = tcase_create("ipv6");
+GST_START_TEST(test_families_ipv6_loopback) {
+  if (has_only(kV6))
+    FamilyShow("::1").assert_plays();
+}
+GST_END_TEST
+
+GST_START_TEST(test_families_ipv6_relays) {
+  if (Coturn::is_installed() && has_only(kV6))
+    assert_relays(kV6);
+}
+GST_END_TEST
+
+GST_START_TEST(test_families_ipv4_relays) {
+  if (Coturn::is_installed() && has_only(kV4))
+    assert_relays(kV4);
+}
+GST_END_TEST
+
+static Suite *families_suite() {
+  Suite *suite = suite_create("vdoninjasrc-families");
+  TCase *tc = tcase_create("families");
   suite_add_tcase(suite, tc);
-  tcase_add_test(tc, test_ipv6_address_of_this_machine);
-  tcase_add_test(tc, test_ipv6_loopback);
-  tcase_add_test(tc, test_ipv6_relays);
+  tcase_add_test(tc, test_families_ipv6_alone);
+  tcase_add_test(tc, test_families_ipv6_loopback);
+  tcase_add_test(tc, test_families_ipv6_relays);
+  tcase_add_test(tc, test_families_ipv4_relays);
   return suite;
 }
 
-GST_CHECK_MAIN(ipv6);
+GST_CHECK_MAIN(families);
