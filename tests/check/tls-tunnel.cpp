@@ -136,8 +136,9 @@ void await_told(const Tunnel &tunnel, const char *part) {
 
 GST_START_TEST(test_tls_tunnel_listens_on_loopback_alone) {
   Tunnel tunnel(1);
-  fail_unless(g_str_has_prefix(tunnel.uri().c_str(), "turn://me:hush@127.0.0.1:"));
-  fail_unless(g_str_has_suffix(tunnel.uri().c_str(), "?transport=tcp"));
+  const std::string uri = tunnel.uri();
+  fail_unless(g_str_has_prefix(uri.c_str(), "turn://me:hush@127.0.0.1:"));
+  fail_unless(g_str_has_suffix(uri.c_str(), "?transport=tcp"));
 }
 GST_END_TEST
 
@@ -239,8 +240,9 @@ GST_START_TEST(test_tls_tunnel_that_goes_takes_its_connections_along) {
       tunnel.close();
       read_all(connection.get(), 2); // ends
       fail_unless(tunnel.told().get().empty());
-      // Ours and libnice's, as it were; those of `server` are its own.
-      if (to == port)
+      // One more is libnice's, as it were; those of `server` are its own, and GIO opens
+      // one for itself when it is used first.
+      if (to == port && i > 0)
         fail_unless_equals_int(Footprint().sockets, before + 1);
     }
 }
