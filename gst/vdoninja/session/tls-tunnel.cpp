@@ -146,16 +146,18 @@ void TlsTunnel::connected(const std::shared_ptr<Pipe> &pipe, GSocketConnection *
   auto identity = ObjPtr<GSocketConnectable>::adopt(
       g_network_address_new(config_.server.host.c_str(), config_.server.port));
   GError *raw = nullptr;
-  pipe->tls = ObjPtr<GIOStream>::adopt(
-      g_tls_client_connection_new(G_IO_STREAM(remote), identity.get(), &raw));
+  // With the database from the start: set later, all authorities of the system would be
+  // read before, for each connection.
+  pipe->tls = ObjPtr<GIOStream>::adopt(G_IO_STREAM(g_initable_new(
+      g_tls_backend_get_client_connection_type(g_tls_backend_get_default()), nullptr,
+      &raw, "base-io-stream", remote, "server-identity", identity.get(),
+      config_.tls_database ? "database" : nullptr, config_.tls_database.get(), nullptr)));
   const ErrorPtr error(raw);
   if (!pipe->tls) {
     failed(pipe, error->message + std::string("; install glib-networking"));
     return;
   }
   auto *tls = G_TLS_CONNECTION(pipe->tls.get());
-  if (config_.tls_database)
-    g_tls_connection_set_database(tls, config_.tls_database.get());
   g_signal_connect(tls, "accept-certificate", G_CALLBACK(accept_certificate),
                    GUINT_TO_POINTER(config_.tls_flags));
   // TURN has its own lengths: nobody can cut anything short unnoticed.
