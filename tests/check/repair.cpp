@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What is asked of publishers that lie, repeat themselves or do not answer: the real
+// rtpjitterbuffer, by itself.
+#include "repair.h"
+
+#include <functional>
+
+#include <gst/check/gstharness.h>
+#include <gst/rtp/gstrtpbuffer.h>
+
+// Last: it defines `fail` as a macro.
+#include <gst/check/gstcheck.h>
+
+using namespace vdn;
+
+namespace {
+
+constexpr unsigned kPayloadType = 96;
+
+struct Asked {
+  unsigned packets = 0, keyframes = 0;
+};
+
+class Bench {
+public:
+  Bench() : harness_(gst_harness_new("rtpjitterbuffer")) {
+    gst_harness_use_systemclock(harness_);
+    Repair::install(harness_->element, 0, std::make_shared<RepairHints>());
+    gst_harness_set_src_caps_str(harness_,
+                                 "application/x-rtp,media=video,clock-rate=90000,"
+                                 "encoding-name=VP8,payload=96");
+    g_object_set(harness_->element, "do-retransmission", TRUE, "do-lost", TRUE,
+                 "rtx-next-seqnum", FALSE, "faststart-min-packets", 2,
+                 nullptr); // as sessions do
+  }
+  ~Bench() { gst_harness_teardown(harness_); }
+  Bench(const Bench &) = delete;
+  Bench &operator=(const Bench &) = delete;
+
+  void push(uint16_t number, uint32_t timestamp, bool retransmitted = false) {
+    GstBuffer *packet = gst_rtp_buffer_new_allocate(100, 0, 0);
+    GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
+    gst_rtp_buffer_map(packet, GST_MAP_WRITE, &rtp);
+    gst_rtp_buffer_set_seq(&rtp, number);
+    gst_rtp_buffer_set_timestamp(&rtp, timestamp);
+    gst_rtp_buffer_set_payload_type(&rtp, kPayloadType);
+    gst_rtp_buffer_set_ssrc(&rtp, 1);
+    gst_rtp_buffer_unmap(&rtp);
+    if (retransmitted)
+      GST_BUFFER_FLAG_SET(packet, GST_RTP_BUFFER_FLAG_RETRANSMISSION);
+    GstClock *clock = gst_element_get_clock(harness_->element);
+    GST_BUFFER_DTS(packet) =
+        gst_clock_get_time(clock) - gst_element_get_base_time(harness_->element);
+    gst_object_unref(clock);
+    fail_unless_equals_int(gst_harness_push(harness_, packet), GST_FLOW_OK);
+    while (GstBuffer *out = gst_harness_try_pull(harness_)) {
+      came_++;
+      gst_buffer_unref(out);
+    }
+  }
+  // Two milliseconds apart, as a publisher sends them: a picture each 16 packets.
+  void send(unsigned many, const std::function<void(Bench &, uint16_t, uint32_t)> &how) {
+    while (many--) {
+      how(*this, next_, next_ / 16 * 2880u);
+      next_++;
+      g_usleep(2000); // the publisher's pace
+    }
+  }
+  // Since this was asked last.
+  Asked asked() {
+    Asked result;
+    while (GstEvent *event = gst_harness_try_pull_upstream_event(harness_)) {
+      const GstStructure *s = gst_event_get_structure(event);
+      result.packets += s && gst_structure_has_name(s, "GstRTPRetransmissionRequest");
+      if (s && gst_structure_has_name(s, "GstForceKeyUnit")) {
+        guint payload_type = 0;
+        gst_structure_get_uint(s, "payload", &payload_type);
+        result.keyframes += payload_type == kPayloadType;
+      }
+      gst_event_unref(event);
+    }
+    return result;
+  }
+  bool wish_keyframe() {
+    gst_harness_push_upstream_event(
+        harness_,
+        gst_event_new_custom(GST_EVENT_CUSTOM_UPSTREAM,
+                             gst_structure_new("GstForceKeyUnit", "payload", G_TYPE_UINT,
+                                               kPayloadType, nullptr)));
+    return asked().keyframes > 0;
+  }
+  guint64 stat(const char *name) const {
+    StructurePtr stats(gst_structure_new_empty("stats"));
+    Repair::add_stats(harness_->element, stats.get());
+    guint64 value = 0;
+    fail_unless(gst_structure_get_uint64(stats.get(), name, &value), "%s", name);
+    return value;
+  }
+  unsigned came() const { return came_; }
+  // Until so many have come.
+  void await(unsigned many) {
+    for (; came_ < many; came_++) {
+      GstBuffer *out = gst_harness_pull(harness_);
+      fail_unless(out != nullptr, "%u came", came_);
+      gst_buffer_unref(out);
+    }
+  }
+
+private:
+  GstHarness *const harness_;
+  unsigned came_ = 0;
+  uint16_t next_ = 0;
+};
+
+} // namespace
+
+// given a publisher that answers no request, on a line that loses every third packet,
+// then it is not flooded with them, and asked for a keyframe now and then.
+GST_START_TEST(test_repair_who_does_not_answer_is_not_flooded) {
+  Bench bench;
+  auto lose = [](Bench &to, uint16_t number, uint32_t timestamp) {
+    if (number % 3)
+      to.push(number, timestamp);
+  };
+  bench.send(1500, lose);
+  const Asked first = bench.asked();
+  fail_unless(first.keyframes >= 1 && first.keyframes <= 5, "%u", first.keyframes);
+  bench.send(1000, lose);
+  const Asked later = bench.asked();
+  // Two for each that is lost, one late one of before.
+  fail_unless(later.packets <= 333 * 3, "%u requests", later.packets);
+  fail_unless(later.keyframes <= 3, "%u", later.keyframes);
+  fail_unless(bench.came() > 500);
+  fail_unless(bench.stat("given-up") > 0);
+}
+GST_END_TEST
+
+// Each packet ten times, each retransmission, too, and what nobody asked for.
+GST_START_TEST(test_repair_who_repeats_himself_is_heard_once) {
+  Bench bench;
+  bench.send(300, [](Bench &to, uint16_t number, uint32_t timestamp) {
+    for (int time = 0; time < 10; time++)
+      to.push(number, timestamp, time > 0);
+  });
+  const Asked asked = bench.asked();
+  fail_unless_equals_int(asked.packets, 0);
+  fail_unless_equals_int(asked.keyframes, 0);
+  fail_unless_equals_uint64(bench.stat("rtx-duplicates"), 2700);
+  bench.await(300);
+  fail_unless_equals_int(bench.came(), 300);
+}
+GST_END_TEST
+
+// Numbers and times that jump to and fro: what is asked for stays bounded, and what comes
+// afterwards arrives.
+GST_START_TEST(test_repair_jumps_are_survived) {
+  Bench bench;
+  guint32 seed = 7;
+  auto random = [&seed] { return seed = seed * 1664525u + 1013904223u; };
+  bench.send(200, [](Bench &to, uint16_t number, uint32_t timestamp) {
+    to.push(number, timestamp);
+  });
+  bench.send(300, [&](Bench &to, uint16_t, uint32_t) {
+    to.push(static_cast<uint16_t>(random() >> 16), random());
+  });
+  bench.asked();
+  const unsigned before = bench.came();
+  bench.send(1500, [](Bench &to, uint16_t number, uint32_t timestamp) {
+    to.push(number, timestamp);
+  });
+  fail_unless(bench.came() > before + 300, "%u came", bench.came() - before);
+  fail_unless(bench.asked().packets <= 2000);
+}
+GST_END_TEST
+
+// Whoever wants a keyframe, and however often: one each half second, and rarer when that
+// goes on.
+GST_START_TEST(test_repair_keyframes_are_asked_for_sparingly) {
+  Bench bench;
+  unsigned let_through = 0;
+  bench.send(1000, [&](Bench &to, uint16_t number, uint32_t timestamp) {
+    to.push(number, timestamp);
+    let_through += to.wish_keyframe();
+  });
+  fail_unless(let_through >= 2 && let_through <= 4, "%u", let_through);
+}
+GST_END_TEST
+
+static Suite *repair_suite() {
+  Suite *suite = suite_create("repair");
+  TCase *tc = tcase_create("repair");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_repair_who_does_not_answer_is_not_flooded);
+  tcase_add_test(tc, test_repair_who_repeats_himself_is_heard_once);
+  tcase_add_test(tc, test_repair_jumps_are_survived);
+  tcase_add_test(tc, test_repair_keyframes_are_asked_for_sparingly);
+  return suite;
+}
+
+GST_CHECK_MAIN(repair);
