@@ -61,12 +61,24 @@ GST_START_TEST(test_freezes_depend_on_what_is_usual) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_freezes_do_not_count_a_pause) {
+  Show show;
+  show.pass(100, 33);
+  show.freezes.interrupt();
+  show.pass(1, 5000);
+  show.pass(100, 33);
+  fail_unless_equals_int(show.freezes.count(), 0);
+  fail_unless_equals_int(show.freezes.longest(), 33 * kMs);
+}
+GST_END_TEST
+
 static Suite *freezes_suite() {
   Suite *suite = suite_create("freezes");
   TCase *tc = tcase_create("freezes");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_freezes_of_a_steady_picture_are_none);
   tcase_add_test(tc, test_freezes_are_counted);
+  tcase_add_test(tc, test_freezes_do_not_count_a_pause);
   tcase_add_test(tc, test_freezes_depend_on_what_is_usual);
   return suite;
 }

@@ -58,6 +58,7 @@ void Outputs::refresh(Output &output) {
 // By now somebody else may be linked, who takes another form.
 void Outputs::unlinked(Output &output) {
   drop_branch(output);
+  output.interrupt();
   refresh(output);
 }
 

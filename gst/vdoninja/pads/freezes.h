@@ -16,6 +16,8 @@ class Freezes {
 public:
   // A picture is shown.
   void shown(gint64 now);
+  // That none is shown now is intended.
+  void interrupt() { last_ = 0; }
 
   unsigned count() const { return count_; }
   gint64 total() const { return total_; }     // us

@@ -22,6 +22,11 @@ struct Outputs::Output {
     if (source.pad && !drop_probe)
       drop_probe = discard_media(source.pad.get(), std::exchange(source.block, 0));
   }
+  // That nothing is shown is no freeze.
+  void interrupt() {
+    Lock lock(shown->mutex);
+    shown->freezes.interrupt();
+  }
   void forget_failures() {
     given_up = told_all_failed = false;
     failed_decoders.clear();

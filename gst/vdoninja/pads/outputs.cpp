@@ -282,6 +282,7 @@ void Outputs::resume(gint64 offset) {
     gst_vdoninja_src_pad_set_time_offset(output->src_pad(), offset);
     if (output->branch.playout)
       playout_clear(output->branch.playout.get());
+    output->interrupt();
   }
   if (!flowing_->exchange(true))
     request_keyframes({});
