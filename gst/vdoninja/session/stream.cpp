@@ -40,7 +40,6 @@ constexpr unsigned kReplacedAfter = 2000;
 // somebody else offers anew, and a hosted server keeps it for one that is yet to come.
 constexpr unsigned kSilentMs = 1000;
 constexpr unsigned kSupersededMs = 750; // seen elsewhere, and a ping had time
-constexpr unsigned kUnconnectedMs = 2000;
 // Who has not come back after so long has left without a word.
 constexpr unsigned kGoneMs = 60000;
 // The offer of somebody else is kept for so long while the session delivers.
@@ -267,7 +266,7 @@ void Stream::start_session(const Message &offer) {
   rival_.reset();
   started_at_ = g_get_monotonic_time();
   expect_connection(connect_limit_ms());
-  retry_.start(kUnconnectedMs, [this] { request(); });
+  retry_.start(unconnected_delay_ms(unconnected_++), [this] { request(); });
   set_state(StreamState::kNegotiating);
   auto session = session_; // an offer that is refused ends it
   session->handle_offer(offer, false);
@@ -311,7 +310,7 @@ void Stream::link_state_changed(LinkState state) {
     was_playing_ = true;
     connected_after_ms_ = (g_get_monotonic_time() - started_at_) / 1000;
     lost_at_ = 0;
-    attempts_ = failures_ = 0;
+    attempts_ = failures_ = unconnected_ = 0;
     retry_.stop();
     active_at_ = g_get_monotonic_time();
     if (!watch_.active())
