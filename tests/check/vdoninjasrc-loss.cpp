@@ -246,6 +246,20 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
   fail_unless(gap_ms <= kLongestGapMs, "%d ms without a picture", gap_ms);
 }
 
+// What sinks that sync are told, in ms.
+unsigned declared(const Player &player) {
+  GstStructure *raw = nullptr;
+  g_signal_emit_by_name(player.source(), "get-stats", "abc", &raw);
+  const StructurePtr stats(raw);
+  const auto first = [](const GstStructure *in, const char *list) {
+    return gst_value_get_structure(
+        gst_value_list_get_value(gst_structure_get_value(in, list), 0));
+  };
+  guint ms = 0;
+  gst_structure_get_uint(first(first(stats.get(), "streams"), "pads"), "latency-ms", &ms);
+  return ms;
+}
+
 void test_line(const char *name, double nacks_per_loss) {
   Line line;
   fail_unless(find_line(name, &line));
@@ -256,6 +270,9 @@ void test_line(const char *name, double nacks_per_loss) {
   watching.watch(kAfter);
   const int round_trip_ms = line.to_viewer.delay_ms + line.to_publisher.delay_ms;
   assert_repaired(name, watching, {nacks_per_loss, round_trip_ms});
+  // A repair takes a round trip at least, and there were several.
+  fail_unless(declared(watching.player) >= static_cast<unsigned>(round_trip_ms),
+              "%u ms declared", declared(watching.player));
 }
 
 } // namespace
