@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // By how much a deadline is longer than a test says: VDN_TEST_TIME_FACTOR, for machines
 // on which everything takes longer. Only for how long a test waits before it gives up,
-// and how long a change to NULL may take; never for what else it measures.
+// and how long a change to NULL, or to come back after a loss, may take; never for what
+// else it measures.
 // tests/python/deadlines.py has the same for Python.
 #pragma once
 
