@@ -28,16 +28,16 @@ Receiver::Receiver(GstElement *element, Secret secret, Plan plan,
     callbacks_.decoder_setup(decoder);
   };
   output_callbacks.video_wanted = [this](const std::string &stream_id, bool wanted) {
-    viewer_->set_video_wanted(stream_id, wanted);
+    if (viewer_)
+      viewer_->set_video_wanted(stream_id, wanted);
   };
-  output_callbacks.size_wanted = [this](const std::string &stream_id, unsigned width,
-                                        unsigned height) {
-    viewer_->request_size(stream_id, width, height);
-    callbacks_.peer(stream_id, "quality",
-                    gst_structure_new("details", "width", G_TYPE_UINT, width, "height",
-                                      G_TYPE_UINT, height, nullptr));
+  output_callbacks.size_wanted = [this](const std::string &stream_id, const Size &size) {
+    return viewer_ && request_size(stream_id, size);
   };
-  output_callbacks.latency = [this](unsigned ms) { viewer_->set_latency(ms); };
+  output_callbacks.latency = [this](unsigned ms) {
+    if (viewer_)
+      viewer_->set_latency(ms);
+  };
   output_callbacks.renegotiate = [this](const std::string &stream_id) {
     loop_->post([this, stream_id] { viewer_->renegotiate(stream_id); });
   };
@@ -178,6 +178,16 @@ void Receiver::peer_news(const Stream &stream, const Message &message) {
     outputs_->set_rotation(stream.id(), *news.rotation);
   if (news.video_muted && !*news.video_muted)
     outputs_->request_keyframes(stream.id());
+}
+
+bool Receiver::request_size(const std::string &stream_id, const Size &size) {
+  if (!viewer_->request_size(stream_id, size))
+    return false;
+  const auto [width, height] = size.value_or(std::pair(0u, 0u));
+  callbacks_.peer(stream_id, "quality",
+                  gst_structure_new("details", "width", G_TYPE_UINT, width, "height",
+                                    G_TYPE_UINT, height, nullptr));
+  return true;
 }
 
 void Receiver::pause() {

@@ -65,6 +65,7 @@ private:
   static void make_dtls_key(GstElement *, gpointer weak_receiver);
   void say_goodbye();
   void peer_news(const Stream &stream, const Message &message);
+  bool request_size(const std::string &stream_id, const Size &size);
 
   GstElement *element_;
   GstVdoNinjaOnDisconnect policy_;

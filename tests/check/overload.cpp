@@ -86,7 +86,7 @@ GST_START_TEST(test_overload_comes_back_after_a_minute_of_calm) {
 }
 GST_END_TEST
 
-// One that copes at three quarters alone does not swing to and fro.
+// One that copes at three quarters alone does not go back and forth.
 GST_START_TEST(test_overload_a_step_back_that_failed_is_not_tried_soon) {
   Decoder decoder;
   decoder.cost = 1.5;

@@ -232,6 +232,38 @@ GST_START_TEST(test_repair_timing_waits_as_long_as_repairs_may_take) {
 }
 GST_END_TEST
 
+// Who starts anew behind where he was is not late for ever.
+GST_START_TEST(test_repair_timing_a_jump_back_is_a_new_start) {
+  Stream stream;
+  stream.arrive(100);
+  stream.next -= 5000;
+  stream.arrive(20);
+  const guint64 before = stream.timing.counts().missed;
+  stream.lose();
+  fail_unless_equals_uint64(stream.timing.counts().missed, before + 1);
+}
+GST_END_TEST
+
+GST_START_TEST(test_repair_timing_transit_knows_the_slowest_way) {
+  vdn::Transit transit;
+  gint64 now = 0;
+  auto pass = [&](unsigned packets, gint64 late) {
+    while (packets--) {
+      now += 20 * kMs;
+      transit.arrived(now - 3600 * 1000 * kMs, now + late);
+    }
+  };
+  fail_unless_equals_int64(transit.spread(), 0);
+  pass(100, 0);
+  fail_unless_equals_int64(transit.spread(), 0);
+  pass(1, 90 * kMs);
+  pass(400, 10 * kMs);
+  fail_unless_equals_int64(transit.spread(), 90 * kMs);
+  pass(1200, 10 * kMs);
+  fail_unless_equals_int64(transit.spread(), 0);
+}
+GST_END_TEST
+
 // On a line that does not carry what is sent, more of it does harm.
 GST_START_TEST(test_repair_timing_does_not_flood_a_line) {
   Stream stream;
@@ -284,6 +316,8 @@ static Suite *repair_timing_suite() {
   tcase_add_test(tc, test_repair_timing_who_is_overtaken_is_not_asked_for);
   tcase_add_test(tc, test_repair_timing_repairs_may_look_like_the_lost);
   tcase_add_test(tc, test_repair_timing_waits_as_long_as_repairs_may_take);
+  tcase_add_test(tc, test_repair_timing_a_jump_back_is_a_new_start);
+  tcase_add_test(tc, test_repair_timing_transit_knows_the_slowest_way);
   tcase_add_test(tc, test_repair_timing_does_not_flood_a_line);
   tcase_add_test(tc, test_repair_timing_lies_do_no_harm);
   return suite;

@@ -8,6 +8,8 @@
 #include <gst/check/gstharness.h>
 #include <gst/rtp/gstrtpbuffer.h>
 
+#include "session.h"
+
 // Last: it defines `fail` as a macro.
 #include <gst/check/gstcheck.h>
 
@@ -24,6 +26,7 @@ struct Asked {
 class Bench {
 public:
   Bench() : harness_(gst_harness_new("rtpjitterbuffer")) {
+    session_debug_init();
     gst_harness_use_systemclock(harness_);
     Repair::install(harness_->element, 0, std::make_shared<RepairHints>());
     gst_harness_set_src_caps_str(harness_,
@@ -135,6 +138,36 @@ GST_START_TEST(test_repair_who_does_not_answer_is_not_flooded) {
 }
 GST_END_TEST
 
+// A slide show: the jitterbuffer would ask again no sooner than the next picture is due,
+// and give up when that is later than it waits.
+GST_START_TEST(test_repair_slow_pictures_are_asked_for_again_as_soon) {
+  Bench bench;
+  auto slide = [](Bench &to, uint16_t number, uint32_t) {
+    if (number % 4 != 2 || number < 12)
+      to.push(number, number / 4 * 90000u); // four packets each second
+    g_usleep(number % 4 == 3 ? 900000 : 30000);
+  };
+  bench.send(16, slide);
+  const Asked asked = bench.asked();
+  fail_unless(asked.packets >= 3, "%u requests", asked.packets);
+}
+GST_END_TEST
+
+// A wish that came too early is not lost.
+GST_START_TEST(test_repair_keyframe_that_is_owed_is_asked_for) {
+  Bench bench;
+  bench.send(2, [](Bench &to, uint16_t number, uint32_t timestamp) {
+    to.push(number, timestamp);
+  });
+  fail_unless(bench.wish_keyframe());
+  fail_if(bench.wish_keyframe());
+  bench.send(400, [](Bench &to, uint16_t number, uint32_t timestamp) {
+    to.push(number, timestamp);
+  });
+  fail_unless_equals_int(bench.asked().keyframes, 1);
+}
+GST_END_TEST
+
 // Each packet ten times, each retransmission, too, and what nobody asked for.
 GST_START_TEST(test_repair_who_repeats_himself_is_heard_once) {
   Bench bench;
@@ -191,6 +224,8 @@ static Suite *repair_suite() {
   TCase *tc = tcase_create("repair");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_repair_who_does_not_answer_is_not_flooded);
+  tcase_add_test(tc, test_repair_slow_pictures_are_asked_for_again_as_soon);
+  tcase_add_test(tc, test_repair_keyframe_that_is_owed_is_asked_for);
   tcase_add_test(tc, test_repair_who_repeats_himself_is_heard_once);
   tcase_add_test(tc, test_repair_jumps_are_survived);
   tcase_add_test(tc, test_repair_keyframes_are_asked_for_sparingly);

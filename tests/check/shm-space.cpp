@@ -190,9 +190,9 @@ GST_START_TEST(test_shm_space_waiting_for_readers_is_told_once) {
     std::vector<std::string> warnings;
     if (!shmtest::mount_shm("size=8m"))
       return false;
-    const std::unique_ptr<Writer> writer =
-        Writer::start(config_for(name, 0),
-                      [&](const std::string &text) { warnings.push_back(text); }, &error);
+    const std::unique_ptr<Writer> writer = Writer::start(
+        config_for(name, 0), [&](const std::string &text) { warnings.push_back(text); },
+        &error);
     if (!writer || !publish(*writer, 800))
       return false;
     {

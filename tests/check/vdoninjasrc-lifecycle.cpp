@@ -95,7 +95,8 @@ GST_START_TEST(test_lifecycle_finds_what_it_takes_apart) {
     Player player(loopback.play(), {"sink", "audio"});
     g_signal_connect(
         player.source(), "webrtcbin-ready",
-        G_CALLBACK(+[](GstElement *, const gchar *, GstElement *webrtcbin, gpointer data) {
+        G_CALLBACK(+[](GstElement *, const gchar *, GstElement *webrtcbin,
+                       gpointer data) {
           static_cast<Watched<Seen> *>(data)->update([](Seen &now) { now.made++; });
           g_object_weak_ref(
               G_OBJECT(webrtcbin),

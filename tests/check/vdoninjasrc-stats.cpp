@@ -130,9 +130,10 @@ GST_START_TEST(test_stats_tell_how_well_it_comes) {
   guint wait = 0;
   fail_unless(gst_structure_get_uint(rtp, "wait-ms", &wait) && wait >= 300);
   const GstStructure *sound = item_with(list_of(stream, "rtp"), "media", "audio");
-  // Less than is declared, as it is never sent again.
-  fail_unless(gst_structure_get_uint(sound, "wait-ms", &wait) &&
-              wait == std::max(latency - 20, 40u));
+  // Not as long as for a picture, as it is never sent again.
+  fail_unless(gst_structure_get_uint(sound, "wait-ms", &wait) && wait >= 40 &&
+                  wait <= 200,
+              "%u", wait);
 }
 GST_END_TEST
 

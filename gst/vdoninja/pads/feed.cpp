@@ -165,10 +165,11 @@ void Outputs::measure_bitrate(Output &output) {
 // A smaller picture for a decoder that does not cope. What is linked may be slow for
 // other reasons than size.
 void Outputs::relieve(Output &output, bool skips) {
+  // Less than before where a decoder pushes from a thread of its own.
   const guint64 worked = output.working_us();
+  const guint64 before = std::exchange(output.decoded_us, worked);
   const double load =
-      static_cast<double>(worked - std::exchange(output.decoded_us, worked)) /
-      (kMeasureMs * 1000.0);
+      static_cast<double>(worked - std::min(worked, before)) / (kMeasureMs * 1000.0);
   if (output.kind != MediaKind::kVideo || output.branch.decoder.empty())
     return;
   const CapsPtr caps(gst_pad_get_current_caps(output.pad.get()));
@@ -182,10 +183,15 @@ void Outputs::relieve(Output &output, bool skips) {
   }
   const bool is_slow = skips && load > kWorksMostly;
   const auto share = output.overload.judge(is_slow, load, g_get_monotonic_time());
-  if (share && output.full_width > 0)
-    callbacks_.size_wanted(output.stream_id,
-                           static_cast<unsigned>(output.full_width * *share),
-                           static_cast<unsigned>(output.full_height * *share));
+  if (!share || output.full_width <= 0)
+    return;
+  // All of it is no size: that of a moment may be what the network allowed then.
+  Size size;
+  if (*share < 1)
+    size = {{static_cast<unsigned>(output.full_width * *share),
+             static_cast<unsigned>(output.full_height * *share)}};
+  if (!callbacks_.size_wanted(output.stream_id, size))
+    output.overload = Overload();
 }
 
 // Whether some was dropped again and again because it was late; tells it once.

@@ -19,11 +19,11 @@ void add_pictures(GstStructure *to, Shown &shown, GstPad *pad) {
     gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT, &width,
                       "height", G_TYPE_INT, &height, nullptr);
   Lock lock(shown.mutex);
-  const Freezes &freezes = shown.freezes;
   gst_structure_set(to, "width", G_TYPE_INT, width, "height", G_TYPE_INT, height, "fps",
-                    G_TYPE_DOUBLE, freezes.rate(), "freezes", G_TYPE_UINT,
-                    freezes.count(), "freeze-ms", G_TYPE_DOUBLE, ms(freezes.total()),
-                    "longest-ms", G_TYPE_DOUBLE, ms(freezes.longest()), nullptr);
+                    G_TYPE_DOUBLE, shown.freezes.rate(), "freezes", G_TYPE_UINT,
+                    shown.freezes.count(), "freeze-ms", G_TYPE_DOUBLE,
+                    ms(shown.freezes.total()), "longest-ms", G_TYPE_DOUBLE,
+                    ms(shown.freezes.longest()), nullptr);
 }
 
 } // namespace

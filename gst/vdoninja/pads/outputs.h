@@ -40,6 +40,8 @@ struct RtpSource {
   gulong block = 0;
 };
 
+using Size = std::optional<std::pair<unsigned, unsigned>>; // width, height
+
 // Once, before anything else here.
 void pads_debug_init();
 
@@ -51,9 +53,8 @@ public:
     // Whether one of the stream's video pads is linked; told when it changes.
     std::function<void(const std::string &stream_id, bool wanted)> video_wanted;
     // The decoder of a stream's picture does not cope, or does again: ask for pictures
-    // of this size.
-    std::function<void(const std::string &stream_id, unsigned width, unsigned height)>
-        size_wanted;
+    // of this size, nullopt: of any. False when that cannot be asked for.
+    std::function<bool(const std::string &stream_id, const Size &size)> size_wanted;
     // What is declared now, ms.
     std::function<void(unsigned ms)> latency;
     // What is linked now takes another codec than this stream's answer asked for.

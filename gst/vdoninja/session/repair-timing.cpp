@@ -10,8 +10,10 @@ namespace {
 
 constexpr gint64 kMs = 1000;
 constexpr gint64 kSecond = 1000 * kMs;
+constexpr gint64 kTransitPeriod = 10 * kSecond;
 // A larger jump is a new start of the sender, not a loss.
 constexpr uint16_t kLongestGap = 1000;
+constexpr unsigned kFarBehind = 16; // in a row are one, too
 constexpr size_t kMostMissing = 2048;
 constexpr size_t kPictures = 64;
 constexpr size_t kMostLate = 64;
@@ -37,8 +39,24 @@ unsigned to_ms(gint64 us) {
 
 } // namespace
 
+void Transit::arrived(gint64 sent, gint64 now) {
+  if (now - turned_ >= kTransitPeriod) {
+    before_ = now - turned_ < 2 * kTransitPeriod ? now_ : Range();
+    now_ = Range();
+    turned_ = now;
+  }
+  now_.least = std::min(now_.least, now - sent);
+  now_.most = std::max(now_.most, now - sent);
+}
+
+gint64 Transit::spread() const {
+  const gint64 least = std::min(before_.least, now_.least);
+  return least == G_MAXINT64 ? 0 : std::max(before_.most, now_.most) - least;
+}
+
 void RepairTiming::start_over(uint16_t number) {
   started_ = true;
+  far_behind_ = 0;
   highest_ = number + (guint64{1} << 16); // room for what comes late
   missing_.clear();
 }
@@ -52,7 +70,12 @@ void RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitt
   if (!started_)
     start_over(number);
   const auto by = static_cast<uint16_t>(number - static_cast<uint16_t>(highest_));
-  if (by > 0x8000)
+  const bool is_behind = by > 0x8000;
+  far_behind_ =
+      is_behind && static_cast<uint16_t>(-by) > kLongestGap ? far_behind_ + 1 : 0;
+  if (far_behind_ >= kFarBehind)
+    start_over(number);
+  else if (is_behind)
     fill(static_cast<uint16_t>(-by), timestamp, retransmitted, now);
   else if (by > kLongestGap)
     start_over(number);

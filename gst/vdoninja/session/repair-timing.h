@@ -17,6 +17,23 @@
 
 namespace vdn {
 
+// By how much the ways of packets differ, of late: from the quickest to the slowest of
+// the last 10 to 20 s.
+class Transit {
+public:
+  // Both in us, of any two clocks.
+  void arrived(gint64 sent, gint64 now);
+  gint64 spread() const;
+
+private:
+  struct Range {
+    gint64 least = G_MAXINT64, most = G_MININT64;
+  };
+
+  Range before_, now_;
+  gint64 turned_ = 0;
+};
+
 class RepairTiming {
 public:
   // For a rtpjitterbuffer, in ms: `rtx-delay`, `rtx-retry-timeout`, `latency`; and
@@ -69,7 +86,8 @@ private:
   gint64 latest_overtaken(gint64 now);
 
   bool started_ = false;
-  guint64 highest_ = 0; // sequence number, extended
+  unsigned far_behind_ = 0; // packets in a row
+  guint64 highest_ = 0;     // sequence number, extended
   std::map<guint64, Missing> missing_;
   std::deque<std::pair<uint32_t, gint64>> pictures_; // RTP timestamp, first packet at
   std::deque<Late> late_;

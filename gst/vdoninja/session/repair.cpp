@@ -19,7 +19,7 @@ constexpr unsigned kSameMs = 3;
 // As this one leaves, only a keyframe can still be in time.
 constexpr guint kLastHope = 3;
 constexpr gint64 kAskAgainUs = 500000, kLongestUs = 2000000;
-constexpr unsigned kShortestSoundWait = 40;
+constexpr unsigned kShortestSoundWait = 40, kLongestSoundWait = 200, kSoundMargin = 20;
 
 using Shared = std::shared_ptr<Repair>;
 
@@ -45,10 +45,11 @@ bool is_named(const GstEvent *event, const char *name) {
 Repair::Repair(GstElement *jitterbuffer, guint session,
                std::shared_ptr<const RepairHints> hints)
     : jitterbuffer_(jitterbuffer), session_(session), hints_(std::move(hints)) {
-  // Each of these is told by us. Waiting costs nothing while nothing is missing.
+  // Each of these is told by us; without the last but one no packet would be asked for
+  // again before the next picture is due. Waiting costs nothing while nothing is missing.
   g_object_set(jitterbuffer, "rtx-delay", static_cast<gint>(now_.delay),
                "rtx-delay-reorder", 0, "rtx-retry-timeout", static_cast<gint>(now_.retry),
-               "latency", now_.wait, nullptr);
+               "rtx-min-retry-timeout", 0, "latency", now_.wait, nullptr);
 }
 
 void Repair::install(GstElement *jitterbuffer, guint session,
@@ -96,23 +97,43 @@ void Repair::arrived(GstBuffer *packet) {
   const auto timestamp = gst_rtp_buffer_get_timestamp(&rtp);
   const int payload_type = gst_rtp_buffer_get_payload_type(&rtp);
   gst_rtp_buffer_unmap(&rtp);
-  if (payload_type_.exchange(payload_type) < 0) {
-    GstCaps *raw = nullptr;
-    g_signal_emit_by_name(jitterbuffer_, "request-pt-map",
-                          static_cast<guint>(payload_type), &raw);
-    const CapsPtr caps(raw);
-    is_sound_ = caps && !g_strcmp0(gst_structure_get_string(
-                                       gst_caps_get_structure(caps.get(), 0), "media"),
-                                   "audio");
+  payload_type_ = payload_type;
+  const gint64 now = g_get_monotonic_time();
+  if (!clock_rate_)
+    look_at_format(payload_type);
+  if (is_sound_) {
+    sent_ += static_cast<gint32>(timestamp - static_cast<guint32>(sent_));
+    transit_.arrived(sent_ * G_USEC_PER_SEC / clock_rate_, now);
   }
   Lock lock(mutex_);
   timing_.arrived(number, timestamp,
                   GST_BUFFER_FLAG_IS_SET(packet, GST_RTP_BUFFER_FLAG_RETRANSMISSION),
-                  g_get_monotonic_time());
+                  now);
+}
+
+void Repair::look_at_format(int payload_type) {
+  GstCaps *raw = nullptr;
+  g_signal_emit_by_name(jitterbuffer_, "request-pt-map", static_cast<guint>(payload_type),
+                        &raw);
+  const CapsPtr caps(raw);
+  const GstStructure *s = caps ? gst_caps_get_structure(caps.get(), 0) : nullptr;
+  gint rate = 0;
+  if (!s || !gst_structure_get_int(s, "clock-rate", &rate) || rate <= 0)
+    return;
+  clock_rate_ = rate;
+  is_sound_ = !g_strcmp0(gst_structure_get_string(s, "media"), "audio");
+}
+
+// A packet that comes later than this has the jitterbuffer move all that follows.
+unsigned Repair::sound_wait() const {
+  const auto late_ms = static_cast<unsigned>(transit_.spread() / 1000);
+  return std::max({hints_->sound_wait_ms.load(), kShortestSoundWait,
+                   std::min(late_ms + kSoundMargin, kLongestSoundWait)});
 }
 
 void Repair::apply(gint64 now) {
   applied_ = now;
+  ask_as_owed();
   RepairTiming::Settings next;
   {
     Lock lock(mutex_);
@@ -120,7 +141,7 @@ void Repair::apply(gint64 now) {
     next = timing_.settings(now);
   }
   if (is_sound_)
-    next.wait = std::max<unsigned>(hints_->sound_wait_ms, kShortestSoundWait);
+    next.wait = sound_wait();
   if (next.wait != now_.wait || differ(next.delay, now_.delay) ||
       differ(next.retry, now_.retry) || next.max_requests != now_.max_requests)
     GST_DEBUG_OBJECT(jitterbuffer_,
@@ -136,9 +157,11 @@ void Repair::apply(gint64 now) {
   now_.max_requests = next.max_requests;
   if (differ(next.delay, now_.delay) || (!next.delay && now_.delay)) {
     g_object_set(jitterbuffer_, "rtx-delay", static_cast<gint>(next.delay), nullptr);
-    report_each(next.report);
     now_.delay = next.delay;
   }
+  if (next.report != now_.report)
+    report_each(next.report);
+  now_.report = next.report;
   if (differ(next.retry, now_.retry)) {
     g_object_set(jitterbuffer_, "rtx-retry-timeout", static_cast<gint>(next.retry),
                  nullptr);
@@ -175,14 +198,31 @@ void Repair::requested(GstPad *sink, const GstStructure *request) {
     Lock lock(mutex_);
     timing_.requested(static_cast<uint16_t>(number), g_get_monotonic_time());
   }
-  if (retry < kLastHope || is_sound_ || !may_ask_for_keyframe())
-    return;
-  // As the demultiplexer behind would complete it.
+  if (retry >= kLastHope && !is_sound_ && may_ask_for_keyframe())
+    ask_for_keyframe(sink);
+}
+
+// As the demultiplexer behind would complete it.
+void Repair::ask_for_keyframe(GstPad *sink) {
   GstEvent *wish = gst_event_new_custom(
       GST_EVENT_CUSTOM_UPSTREAM,
       gst_structure_new("GstForceKeyUnit", "all-headers", G_TYPE_BOOLEAN, TRUE, "payload",
                         G_TYPE_UINT, static_cast<guint>(payload_type_.load()), nullptr));
   gst_pad_push_event(sink, wish);
+}
+
+// The depayloader asks once, and then waits for what it asked for.
+void Repair::ask_as_owed() {
+  {
+    Lock lock(mutex_);
+    if (!owed_)
+      return;
+  }
+  if (!may_ask_for_keyframe())
+    return;
+  const auto sink =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(jitterbuffer_, "sink"));
+  ask_for_keyframe(sink.get());
 }
 
 // Thread: streaming.
@@ -209,7 +249,8 @@ bool Repair::may_ask_for_keyframe() {
   const gint64 now = g_get_monotonic_time();
   Lock lock(mutex_);
   const gint64 since = now - asked_;
-  if (since < ask_again_)
+  owed_ = since < ask_again_;
+  if (owed_)
     return false;
   ask_again_ =
       since < 2 * ask_again_ ? std::min(2 * ask_again_, kLongestUs) : kAskAgainUs;

@@ -16,7 +16,7 @@ namespace vdn {
 // What the jitterbuffers of one session are told. Thread: any.
 struct RepairHints {
   // Sound is never sent again, so to wait for it longer than it is delayed anyway is lost
-  // time.
+  // time; but for what is late. ms.
   std::atomic<unsigned> sound_wait_ms{0};
   std::atomic<gint64> round_trip_us{0}; // 0: not known
 };
@@ -40,7 +40,11 @@ private:
              const std::shared_ptr<Repair> &self);
   void arrived(GstBuffer *packet);
   void requested(GstPad *sink, const GstStructure *request);
+  void look_at_format(int payload_type);
   void apply(gint64 now);
+  unsigned sound_wait() const;
+  void ask_as_owed();
+  void ask_for_keyframe(GstPad *sink);
   void report_each(unsigned ms);
   bool may_ask_for_keyframe();
 
@@ -48,13 +52,17 @@ private:
   const guint session_;
   const std::shared_ptr<const RepairHints> hints_;
   std::atomic<int> payload_type_{-1};
-  bool is_sound_ = false;           // thread: streaming, as the next two
+  std::atomic<bool> is_sound_{false};
+  gint clock_rate_ = 0; // 0: not known; thread: streaming, as all to the mutex
+  gint64 sent_ = 0;     // RTP timestamp, extended
+  Transit transit_;     // of sound
   gint64 applied_ = G_MININT64 / 2; // us
   RepairTiming::Settings now_;      // as the jitterbuffer has them
   mutable Mutex mutex_;
   RepairTiming timing_ GUARDED_BY(mutex_);
   gint64 asked_ GUARDED_BY(mutex_) = G_MININT64 / 2; // for a keyframe, us
   gint64 ask_again_ GUARDED_BY(mutex_) = 0;          // after so many us
+  bool owed_ GUARDED_BY(mutex_) = false;             // a wish came too early
 };
 
 } // namespace vdn

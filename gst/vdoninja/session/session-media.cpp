@@ -144,6 +144,7 @@ void Session::pad_has_media(ObjPtr<GstPad> pad, gulong probe) {
     discard_media(pad.get(), probe);
     return;
   }
+  look_for_path(); // 1.22 tells it by a pad alone
   Track track{line->index, kind, StrPtr(g_ascii_strup(encoding, -1)).get(), pad, probe};
   callbacks_.track(std::move(track));
 }

@@ -122,9 +122,9 @@ std::string candidate_of(const GstStructure *stats, const GstStructure *pair,
 
 // webrtcbin tells by a promise, and whoever asks for statistics does not wait for it.
 void Session::look_for_path() {
-  if (std::exchange(looks_for_path_, true))
+  if (path_promise_)
     return;
-  GstPromise *promise = gst_promise_new_with_change_func(
+  path_promise_ = gst_promise_new_with_change_func(
       [](GstPromise *done, gpointer data) {
         auto *at = static_cast<Hook *>(data);
         const GstStructure *stats = gst_promise_wait(done) == GST_PROMISE_RESULT_REPLIED
@@ -144,13 +144,13 @@ void Session::look_for_path() {
               path.local.rfind("relay", 0) == 0 || path.remote.rfind("relay", 0) == 0;
         }
         run_later(at->session, at->loop, [path = std::move(path)](Session &self) {
-          self.looks_for_path_ = false;
-          self.path_ = path;
+          g_clear_pointer(&self.path_promise_, gst_promise_unref);
+          if (!path.local.empty())
+            self.path_ = path;
         });
       },
       new Hook{weak_from_this(), loop_.shared_from_this()}, Hook::free_data);
-  g_signal_emit_by_name(webrtc_.get(), "get-stats", nullptr, promise);
-  gst_promise_unref(promise);
+  g_signal_emit_by_name(webrtc_.get(), "get-stats", nullptr, path_promise_);
 }
 
 void Session::add_stats(GstStructure *to) {

@@ -153,12 +153,12 @@ void Session::stop() {
     g_signal_handler_disconnect(object.get(), id);
   handlers_.clear();
   announced_.clear();
-  if (pending_) {
-    // webrtcbin drops unanswered promises when it stops, and GLib then warns.
-    gst_promise_interrupt(pending_);
-    gst_promise_unref(pending_);
-    pending_ = nullptr;
-  }
+  // webrtcbin drops unanswered promises when it stops, and GLib then warns.
+  for (GstPromise **promise : {&pending_, &path_promise_})
+    if (*promise) {
+      gst_promise_interrupt(*promise);
+      g_clear_pointer(promise, gst_promise_unref);
+    }
 }
 
 void Session::close() {

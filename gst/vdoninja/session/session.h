@@ -221,7 +221,7 @@ private:
     bool relayed = false;
   };
   Path path_;
-  bool looks_for_path_ = false;
+  GstPromise *path_promise_ = nullptr; // owned, as pending_
   std::string answer_;
   GstPromise *pending_ = nullptr; // owned; the one webrtcbin has not answered yet
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "tls-tunnel.h"
 
+#include <utility>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -12,7 +14,7 @@ namespace {
 constexpr unsigned kTimeoutS = 5;
 // Each session has one for each local address; nobody else is expected on loopback.
 constexpr size_t kMaxPipes = 1024;
-// What worked for so long is told again when it fails again.
+// What failed, and worked meanwhile, is told again after so long.
 constexpr gint64 kSettledUs = 60 * G_USEC_PER_SEC;
 
 // The port that was chosen; 0 when the family is not there.
@@ -58,7 +60,6 @@ struct TlsTunnel::Pipe {
   ObjPtr<GIOStream> tls;
   const ObjPtr<GCancellable> cancellable =
       ObjPtr<GCancellable>::adopt(g_cancellable_new());
-  const gint64 since = g_get_monotonic_time();
 };
 
 // What an operation carries. It outlives the tunnel; the cancellable tells.
@@ -185,6 +186,7 @@ void TlsTunnel::greeted(const std::shared_ptr<Pipe> &pipe, const GError *error) 
   } else if (error) {
     failed(pipe, error->message + std::string("; does it speak TLS on this port?"));
   } else {
+    works_ = true;
     g_socket_set_timeout(g_socket_connection_get_socket(pipe->remote.get()), 0);
     splice(pipe, G_IO_STREAM(pipe->local.get()), pipe->tls.get());
     splice(pipe, pipe->tls.get(), G_IO_STREAM(pipe->local.get()));
@@ -222,7 +224,7 @@ void TlsTunnel::ended(const std::shared_ptr<Pipe> &pipe, bool by_us) {
 
 void TlsTunnel::failed(const std::shared_ptr<Pipe> &pipe, const std::string &why) {
   const gint64 now = g_get_monotonic_time();
-  const bool again = now - pipe->since > kSettledUs && now - told_at_ > kSettledUs;
+  const bool again = std::exchange(works_, false) && now - told_at_ > kSettledUs;
   close(pipe);
   if (why == told_ && !again)
     return;

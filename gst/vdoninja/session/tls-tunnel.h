@@ -37,7 +37,7 @@ public:
   std::string uri(bool ipv4) const;
   std::string name() const { return config_.server.name(); }
   // Something was told: it does not work, or did not the last time.
-  bool has_failed() const { return !told_.empty(); }
+  bool has_failed() const { return !told_.empty() && !works_; }
 
 private:
   struct Pipe;
@@ -59,6 +59,7 @@ private:
   std::set<std::shared_ptr<Pipe>> pipes_;
   std::string told_; // why it failed
   gint64 told_at_ = 0;
+  bool works_ = false; // since it was told last
 };
 
 } // namespace vdn

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxStreams = 256;
 // kbit/s; what web publishers send who are asked for nothing.
+constexpr unsigned kAnySide = 16384; // pixels; nobody's picture is enlarged
 constexpr unsigned kUsualBitrate = 2500;
 
 } // namespace
@@ -153,10 +154,17 @@ void Viewer::set_video_wanted(const std::string &stream_id, bool wanted) {
           encode_bitrate(wanted ? static_cast<int>(limit ? limit : kUsualBitrate) : 0));
 }
 
-void Viewer::request_size(const std::string &stream_id, unsigned width, unsigned height) {
+bool Viewer::request_size(const std::string &stream_id,
+                          const std::optional<std::pair<unsigned, unsigned>> &size) {
+  const Wishes &wishes = config_.wishes;
+  const auto [width, height] = size.value_or(std::pair(
+      wishes.max_width.value_or(kAnySide), wishes.max_height.value_or(kAnySide)));
+  const std::string text = encode_resolution(width, height);
+  bool asked = false;
   for (auto &stream : streams_)
     if (stream->id() == stream_id && stream->session() && stream->session()->config().id)
-      stream->session()->send(encode_resolution(width, height));
+      asked |= stream->session()->send(text);
+  return asked;
 }
 
 void Viewer::reconnect() {

@@ -78,8 +78,10 @@ public:
   // Whether anybody takes the video of `stream_id`; it is not asked to send any for
   // nobody.
   void set_video_wanted(const std::string &stream_id, bool wanted);
-  // A picture that fits into this; who encodes for all viewers alike is not asked.
-  void request_size(const std::string &stream_id, unsigned width, unsigned height);
+  // Pictures that fit into this, nullopt: as large as the user wants them. False when
+  // nobody could be asked: who encodes for all viewers alike is not.
+  bool request_size(const std::string &stream_id,
+                    const std::optional<std::pair<unsigned, unsigned>> &size);
   // To the publisher of `stream_id`, to all when empty. False when nobody got it.
   bool send(const std::string &stream_id, const std::string &json);
   // An element inside a webrtcbin posted an error: that session is over.
