@@ -184,7 +184,7 @@ GST_START_TEST(test_repair_who_repeats_himself_is_heard_once) {
 }
 GST_END_TEST
 
-// Numbers and times that jump to and fro: what is asked for stays bounded, and what comes
+// Numbers and times that jump back and forth: what is asked for stays bounded, and what comes
 // afterwards arrives.
 GST_START_TEST(test_repair_jumps_are_survived) {
   Bench bench;
