@@ -184,8 +184,8 @@ GST_START_TEST(test_repair_who_repeats_himself_is_heard_once) {
 }
 GST_END_TEST
 
-// Numbers and times that jump back and forth: what is asked for stays bounded, and what comes
-// afterwards arrives.
+// Numbers and times that jump back and forth: what is asked for stays bounded, and what
+// comes afterwards arrives.
 GST_START_TEST(test_repair_jumps_are_survived) {
   Bench bench;
   guint32 seed = 7;

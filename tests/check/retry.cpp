@@ -75,14 +75,6 @@ GST_START_TEST(test_retry_alerts) {
 }
 GST_END_TEST
 
-// A relay may need 5 s: asked each 2 s, some publishers begin anew each time.
-GST_START_TEST(test_retry_slow_ways_get_their_time) {
-  fail_unless_equals_int(unconnected_delay_ms(0), 2000);
-  fail_unless(unconnected_delay_ms(1) >= 4000 && unconnected_delay_ms(2) >= 8000);
-  fail_unless_equals_int(unconnected_delay_ms(3), unconnected_delay_ms(1000));
-}
-GST_END_TEST
-
 static Suite *retry_suite(void) {
   Suite *s = suite_create("retry");
   TCase *tc = tcase_create("retry");
@@ -91,7 +83,6 @@ static Suite *retry_suite(void) {
   tcase_add_test(tc, test_retry_jitter_is_a_fifth_either_way);
   tcase_add_test(tc, test_retry_play_before_anything_was_seen);
   tcase_add_test(tc, test_retry_play_after_a_loss_slows_down);
-  tcase_add_test(tc, test_retry_slow_ways_get_their_time);
   tcase_add_test(tc, test_retry_alerts);
   return s;
 }

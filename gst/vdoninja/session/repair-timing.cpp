@@ -227,19 +227,20 @@ gint64 RepairTiming::latest_overtaken(gint64 now) {
       ->by;
 }
 
-// A line that cannot carry what is sent is not helped by more of it.
+// A line that cannot carry what is sent is not helped by more of it, nor is a publisher
+// who does not answer. Where most requests are answered, they do help.
 void RepairTiming::count_share(gint64 now) {
-  if (now - window_began_ < kShareWindow)
+  if (now - window_.began < kShareWindow)
     return;
-  const guint64 packets = counts_.packets - window_packets_;
-  const guint64 requests = counts_.requests - window_requests_;
-  if (requests * 100 > packets * kTooMany)
+  const guint64 packets = counts_.packets - window_.packets;
+  const guint64 requests = counts_.requests - window_.requests;
+  const guint64 repaired = counts_.repaired - window_.repaired;
+  const bool in_vain = 2 * repaired < requests;
+  if (requests * 100 > packets * kTooMany && in_vain)
     is_flooded_ = true;
-  else if (requests * 100 < packets * kFewAgain)
+  else if (requests * 100 < packets * kFewAgain || !in_vain)
     is_flooded_ = false;
-  window_began_ = now;
-  window_packets_ = counts_.packets;
-  window_requests_ = counts_.requests;
+  window_ = {now, counts_.packets, counts_.requests, counts_.repaired};
 }
 
 gint64 RepairTiming::repaired_in() const {

@@ -101,8 +101,10 @@ private:
   gint64 deviation_ = 0; // of all
   unsigned wait_ = 1000;
   gint64 wait_changed_ = 0;
-  gint64 window_began_ = 0;
-  guint64 window_packets_ = 0, window_requests_ = 0;
+  struct {
+    gint64 began = 0;
+    guint64 packets = 0, requests = 0, repaired = 0;
+  } window_;                // that is counted
   bool is_flooded_ = false; // with losses
   std::array<gint64, 64> repairs_{};
 };

@@ -40,11 +40,6 @@ unsigned play_delay_ms(Dialect dialect, bool was_connected, unsigned attempt,
   return with_jitter(delay, random);
 }
 
-unsigned unconnected_delay_ms(unsigned before) {
-  static const unsigned delays[] = {2000, 4000, 8000, 16000};
-  return step(delays, before);
-}
-
 Alert classify_alert(std::string_view text) {
   static const char *const terminal[] = {
       "already in use", "already claimed", "already been claimed",

@@ -19,11 +19,6 @@ unsigned reconnect_delay_ms(unsigned attempt, double random);
 unsigned play_delay_ms(Dialect dialect, bool was_connected, unsigned attempt,
                        double random);
 
-// Before asking beside a session that has not connected, as its publisher may have died.
-// `before`: sessions in a row that did not. Who lives may answer with a new session, and
-// a way that takes long must have its time in the end.
-unsigned unconnected_delay_ms(unsigned before);
-
 // kTerminal: trying again is pointless. kBackOff: wait kBackOffMs first. kNote: tell
 // only.
 enum class Alert { kNote, kBackOff, kTerminal };

@@ -40,6 +40,7 @@ constexpr unsigned kReplacedAfter = 2000;
 // somebody else offers anew, and a hosted server keeps it for one that is yet to come.
 constexpr unsigned kSilentMs = 1000;
 constexpr unsigned kSupersededMs = 750; // seen elsewhere, and a ping had time
+constexpr unsigned kUnconnectedMs = 2000;
 // Who has not come back after so long has left without a word.
 constexpr unsigned kGoneMs = 60000;
 // The offer of somebody else is kept for so long while the session delivers.
@@ -179,7 +180,9 @@ void Stream::replace_session(const Message &offer) {
   GST_INFO_OBJECT(host_.element,
                   "stream %s: a new publisher session replaces the old one",
                   id().c_str());
+  const bool early = state_ != StreamState::kPlaying;
   end_session(false, false);
+  replaced_ = early;
   start_session(offer);
 }
 
@@ -266,7 +269,10 @@ void Stream::start_session(const Message &offer) {
   rival_.reset();
   started_at_ = g_get_monotonic_time();
   expect_connection(connect_limit_ms());
-  retry_.start(unconnected_delay_ms(unconnected_++), [this] { request(); });
+  // Its publisher may have died. One who lives may answer with a new session, which then
+  // has its time.
+  if (!replaced_)
+    retry_.start(kUnconnectedMs, [this] { request(); });
   set_state(StreamState::kNegotiating);
   auto session = session_; // an offer that is refused ends it
   session->handle_offer(offer, false);
@@ -310,7 +316,7 @@ void Stream::link_state_changed(LinkState state) {
     was_playing_ = true;
     connected_after_ms_ = (g_get_monotonic_time() - started_at_) / 1000;
     lost_at_ = 0;
-    attempts_ = failures_ = unconnected_ = 0;
+    attempts_ = failures_ = 0;
     retry_.stop();
     active_at_ = g_get_monotonic_time();
     if (!watch_.active())
@@ -442,6 +448,7 @@ void Stream::restart(const std::string &why, bool lost) {
 }
 
 void Stream::end_session(bool say_bye, bool lost) {
+  replaced_ = false;
   connect_timeout_.stop();
   grace_.stop();
   watch_.stop();

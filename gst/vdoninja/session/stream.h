@@ -129,7 +129,7 @@ private:
   guint64 last_activity_ = 0;
   gint64 active_at_ = 0;     // monotonic us
   unsigned failures_ = 0;    // sessions in a row that never connected
-  unsigned unconnected_ = 0; // the same, with those that were replaced meanwhile
+  bool replaced_ = false; // by the session of now, before it was connected
   Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_, gone_;
 };
 

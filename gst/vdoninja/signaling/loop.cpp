@@ -7,7 +7,7 @@
 
 namespace vdn {
 
-static constexpr unsigned kPatienceMs = 200;
+static constexpr unsigned kPatienceMs = 500;
 
 Loop::Loop(const char *name)
     : context_(g_main_context_new()), main_loop_(g_main_loop_new(context_, FALSE)),
