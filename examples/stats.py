@@ -21,21 +21,30 @@ NETWORK = "{media} {encoding-name} {kbit} kbit/s, missed {missed}, repaired {rep
           "given up {given-up}, round trip {rtt-ms:.0f} ms"
 
 
+LISTS = ("streams", "pads", "rtp")
+
+
 def fields(structure):
-    """The fields of a Gst.Structure by name."""
-    return {structure.nth_field_name(i): structure.get_value(structure.nth_field_name(i))
-            for i in range(structure.n_fields())}
+    """The fields of a Gst.Structure by name; lists of structures as such."""
+    result = {}
+    for name in map(structure.nth_field_name, range(structure.n_fields())):
+        if name in LISTS:  # without python3-gst-1.0 there is no other way
+            _, values = structure.get_list(name)
+            result[name] = [fields(values.get_nth(i)) for i in range(values.n_values)]
+        else:
+            result[name] = structure.get_value(name)
+    return result
 
 
 def tell(source):
     """Prints a line for each pad and for each RTP stream."""
-    for stream in map(fields, fields(source.get_property("stats")).get("streams", [])):
+    for stream in fields(source.get_property("stats")).get("streams", []):
         print(stream["stream-id"], stream.get("candidate-remote", "not connected yet"),
               "by a relay" if stream.get("relayed") else "")
-        for pad in map(fields, stream["pads"]):
+        for pad in stream["pads"]:
             if pad.get("width"):
                 print(" ", pad["name"], VIDEO.format(**pad))
-        for rtp in map(fields, stream.get("rtp", [])):
+        for rtp in stream.get("rtp", []):
             print(" ", NETWORK.format(kbit=rtp.get("bitrate", 0) // 1000, **rtp))
     sys.stdout.flush()
     return True
