@@ -127,8 +127,8 @@ private:
   gint64 lost_at_ = 0; // 0: not since it was last connected
   unsigned connected_after_ms_ = 0;
   guint64 last_activity_ = 0;
-  gint64 active_at_ = 0;     // monotonic us
-  unsigned failures_ = 0;    // sessions in a row that never connected
+  gint64 active_at_ = 0;  // monotonic us
+  unsigned failures_ = 0; // sessions in a row that never connected
   bool replaced_ = false; // by the session of now, before it was connected
   Timer retry_, unanswered_, connect_timeout_, grace_, watch_, linger_, gone_;
 };
