@@ -28,7 +28,7 @@ constexpr double kNacksPerLoss = 1.5;
 constexpr double kNacksPerLossLte = 1.6;
 constexpr int kRequestP95Ms = 10;     // from the gap to the first request
 constexpr double kHastyRepeats = 0.1; // share of those before an answer can be there
-constexpr int kLongestGapMs = 1000;    // between two pictures
+constexpr int kLongestGapMs = 1000;   // between two pictures
 
 // What the relay saw of RTP on its way to the viewer.
 struct Wire {
