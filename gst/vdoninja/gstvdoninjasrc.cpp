@@ -20,6 +20,7 @@
 #include "gstvdoninjasrc.h"
 
 #include "element.h"
+#include "made-by.h"
 
 using vdn::Lock;
 using vdn::ObjPtr;
@@ -251,12 +252,6 @@ static gboolean gst_vdoninja_src_send_event(GstElement *element, GstEvent *event
   return eos && receiver;
 }
 
-static bool is_made_by(GstObject *object, const char *name) {
-  GstElementFactory *factory =
-      GST_IS_ELEMENT(object) ? gst_element_get_factory(GST_ELEMENT(object)) : nullptr;
-  return factory && g_str_equal(GST_OBJECT_NAME(factory), name);
-}
-
 // Thread: any. What goes wrong inside is healed or told in our own words, and no
 // session's end is the end of the element.
 static void gst_vdoninja_src_handle_message(GstBin *bin, GstMessage *message) {
@@ -287,7 +282,7 @@ static void gst_vdoninja_src_handle_message(GstBin *bin, GstMessage *message) {
     return;
   case GST_MESSAGE_LATENCY:
     // How long a packet is waited for changes, and is not what we declare.
-    if (is_made_by(GST_MESSAGE_SRC(message), "rtpjitterbuffer")) {
+    if (vdn::is_made_by(GST_MESSAGE_SRC(message), "rtpjitterbuffer")) {
       gst_message_unref(message);
       return;
     }

@@ -38,16 +38,8 @@ struct Sent {
 };
 
 guint64 dropped(const Player &player) {
-  GstStructure *raw = nullptr;
-  g_signal_emit_by_name(player.source(), "get-stats", "cam", &raw);
-  const StructurePtr stats(raw);
-  const auto first = [](const GstStructure *in, const char *list) {
-    return gst_value_get_structure(
-        gst_value_list_get_value(gst_structure_get_value(in, list), 0));
-  };
   guint64 value = 0;
-  gst_structure_get_uint64(first(first(stats.get(), "streams"), "pads"), "dropped",
-                           &value);
+  gst_structure_get_uint64(player.pad_stats("cam").get(), "dropped", &value);
   return value;
 }
 

@@ -248,15 +248,8 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
 
 // What sinks that sync are told, in ms.
 unsigned declared(const Player &player) {
-  GstStructure *raw = nullptr;
-  g_signal_emit_by_name(player.source(), "get-stats", "abc", &raw);
-  const StructurePtr stats(raw);
-  const auto first = [](const GstStructure *in, const char *list) {
-    return gst_value_get_structure(
-        gst_value_list_get_value(gst_structure_get_value(in, list), 0));
-  };
   guint ms = 0;
-  gst_structure_get_uint(first(first(stats.get(), "streams"), "pads"), "latency-ms", &ms);
+  gst_structure_get_uint(player.pad_stats("abc").get(), "latency-ms", &ms);
   return ms;
 }
 

@@ -284,6 +284,17 @@ void Player::assert_stream(const char *name, const char *id) const {
   g_free(shown);
 }
 
+StructurePtr Player::pad_stats(const char *id) const {
+  GstStructure *raw = nullptr;
+  g_signal_emit_by_name(source(), "get-stats", id, &raw);
+  const StructurePtr stats(raw);
+  const auto first = [](const GstStructure *in, const char *list) {
+    return gst_value_get_structure(
+        gst_value_list_get_value(gst_structure_get_value(in, list), 0));
+  };
+  return StructurePtr(gst_structure_copy(first(first(stats.get(), "streams"), "pads")));
+}
+
 void Player::assert_seamless(unsigned gaps, const std::string &sink) const {
   const State state = this->state();
   const Arrived &arrived = state.sinks.at(sink);

@@ -80,6 +80,8 @@ public:
   void assert_seamless(unsigned gaps, const std::string &sink = "sink") const;
   // Fails the test unless the pad `name` is there and shows the stream `id`.
   void assert_stream(const char *name, const char *id) const;
+  // Of the first pad of the stream `id`, as get-stats tells it.
+  StructurePtr pad_stats(const char *id) const;
   GstElement *pipeline() const { return pipeline_.get(); }
   GstElement *source() const { return source_.get(); }
   // Starts counting frames of a sink that was added later.

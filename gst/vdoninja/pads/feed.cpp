@@ -2,6 +2,7 @@
 // The half of outputs.h that feeds a pad: the branch behind it is made when somebody
 // takes what it gives, watched, and made anew when it fails.
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "output.h"
@@ -172,15 +173,8 @@ void Outputs::relieve(Output &output, bool skips) {
       static_cast<double>(worked - std::min(worked, before)) / (kMeasureMs * 1000.0);
   if (output.kind != MediaKind::kVideo || output.branch.decoder.empty())
     return;
-  const CapsPtr caps(gst_pad_get_current_caps(output.pad.get()));
-  gint width = 0, height = 0;
-  if (caps)
-    gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT, &width,
-                      "height", G_TYPE_INT, &height, nullptr);
-  if (!output.overload.is_relieved()) {
-    output.full_width = width;
-    output.full_height = height;
-  }
+  if (!output.overload.is_relieved())
+    std::tie(output.full_width, output.full_height) = output.picture_size();
   const bool is_slow = skips && load > kWorksMostly;
   const auto share = output.overload.judge(is_slow, load, g_get_monotonic_time());
   if (!share || output.full_width <= 0)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "outputs.h"
 #include "overload.h"
@@ -21,6 +22,15 @@ struct Outputs::Output {
   void discard() {
     if (source.pad && !drop_probe)
       drop_probe = discard_media(source.pad.get(), std::exchange(source.block, 0));
+  }
+  // Width and height of what goes downstream, 0 while that is not known.
+  std::pair<gint, gint> picture_size() const {
+    const CapsPtr caps(gst_pad_get_current_caps(pad.get()));
+    std::pair<gint, gint> size;
+    if (caps)
+      gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT,
+                        &size.first, "height", G_TYPE_INT, &size.second, nullptr);
+    return size;
   }
   // That nothing is shown is no freeze.
   void interrupt() {

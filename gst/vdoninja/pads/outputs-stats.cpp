@@ -12,16 +12,11 @@ double ms(gint64 us) {
 }
 
 // Of decoded pictures.
-void add_pictures(GstStructure *to, Shown &shown, GstPad *pad) {
-  gint width = 0, height = 0;
-  const CapsPtr caps(gst_pad_get_current_caps(pad));
-  if (caps)
-    gst_structure_get(gst_caps_get_structure(caps.get(), 0), "width", G_TYPE_INT, &width,
-                      "height", G_TYPE_INT, &height, nullptr);
+void add_pictures(GstStructure *to, Shown &shown, std::pair<gint, gint> size) {
   Lock lock(shown.mutex);
-  gst_structure_set(to, "width", G_TYPE_INT, width, "height", G_TYPE_INT, height, "fps",
-                    G_TYPE_DOUBLE, shown.freezes.rate(), "freezes", G_TYPE_UINT,
-                    shown.freezes.count(), "freeze-ms", G_TYPE_DOUBLE,
+  gst_structure_set(to, "width", G_TYPE_INT, size.first, "height", G_TYPE_INT,
+                    size.second, "fps", G_TYPE_DOUBLE, shown.freezes.rate(), "freezes",
+                    G_TYPE_UINT, shown.freezes.count(), "freeze-ms", G_TYPE_DOUBLE,
                     ms(shown.freezes.total()), "longest-ms", G_TYPE_DOUBLE,
                     ms(shown.freezes.longest()), nullptr);
 }
@@ -49,7 +44,7 @@ void Outputs::add_stats(const std::string &stream_id, GstStructure *to) const {
       const guint64 handed = std::max<guint64>(progress.handed, 1);
       gst_structure_set(about.get(), "decode-ms", G_TYPE_DOUBLE,
                         ms(static_cast<gint64>(output->working_us() / handed)), nullptr);
-      add_pictures(about.get(), *output->shown, output->pad.get());
+      add_pictures(about.get(), *output->shown, output->picture_size());
     }
     pads.add(std::move(about));
   }

@@ -5,6 +5,8 @@
 
 #include <gst/rtp/gstrtpbuffer.h>
 
+#include "rtp-pad.h"
+
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
 #define GST_CAT_DEFAULT vdoninja_session_debug
 
@@ -76,20 +78,20 @@ void Repair::watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callba
 // Thread: streaming.
 GstPadProbeReturn Repair::on_packet(GstPad *, GstPadProbeInfo *info, gpointer data) {
   const Shared &self = repair_of(data);
+  const gint64 now = g_get_monotonic_time();
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
-    self->arrived(GST_PAD_PROBE_INFO_BUFFER(info));
+    self->arrived(GST_PAD_PROBE_INFO_BUFFER(info), now);
   } else {
     GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
     for (guint i = 0; i < gst_buffer_list_length(list); i++)
-      self->arrived(gst_buffer_list_get(list, i));
+      self->arrived(gst_buffer_list_get(list, i), now);
   }
-  const gint64 now = g_get_monotonic_time();
   if (now - self->applied_ >= kApplyUs)
     self->apply(now);
   return GST_PAD_PROBE_OK;
 }
 
-void Repair::arrived(GstBuffer *packet) {
+void Repair::arrived(GstBuffer *packet, gint64 now) {
   GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
   if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
     return;
@@ -98,7 +100,6 @@ void Repair::arrived(GstBuffer *packet) {
   const int payload_type = gst_rtp_buffer_get_payload_type(&rtp);
   gst_rtp_buffer_unmap(&rtp);
   payload_type_ = payload_type;
-  const gint64 now = g_get_monotonic_time();
   if (!clock_rate_)
     look_at_format(payload_type);
   if (is_sound_) {
@@ -204,10 +205,9 @@ void Repair::requested(GstPad *sink, const GstStructure *request) {
 
 // As the demultiplexer behind would complete it.
 void Repair::ask_for_keyframe(GstPad *sink) {
-  GstEvent *wish = gst_event_new_custom(
-      GST_EVENT_CUSTOM_UPSTREAM,
-      gst_structure_new("GstForceKeyUnit", "all-headers", G_TYPE_BOOLEAN, TRUE, "payload",
-                        G_TYPE_UINT, static_cast<guint>(payload_type_.load()), nullptr));
+  GstEvent *wish = new_keyframe_request();
+  gst_structure_set(gst_event_writable_structure(wish), "payload", G_TYPE_UINT,
+                    static_cast<guint>(payload_type_.load()), nullptr);
   gst_pad_push_event(sink, wish);
 }
 

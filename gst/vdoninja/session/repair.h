@@ -38,7 +38,7 @@ private:
   static GstPadProbeReturn on_wish(GstPad *, GstPadProbeInfo *info, gpointer data);
   void watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callback,
              const std::shared_ptr<Repair> &self);
-  void arrived(GstBuffer *packet);
+  void arrived(GstBuffer *packet, gint64 now);
   void requested(GstPad *sink, const GstStructure *request);
   void look_at_format(int payload_type);
   void apply(gint64 now);

@@ -2,6 +2,7 @@
 // What arrives: RTP pads of webrtcbin, and the check of the certificate behind them.
 #include "session.h"
 
+#include "made-by.h"
 #include "rtp-pad.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
@@ -69,8 +70,7 @@ void Session::set_up_jitterbuffers() {
 // dropped. TWCC reports would leave for each picture and each packet of padding, 321 a
 // second from a browser. Thread: webrtcbin's.
 void Session::on_rtpbin_element_added(GstBin *, GstElement *child, gpointer) {
-  GstElementFactory *factory = gst_element_get_factory(child);
-  if (!factory || !g_str_equal(GST_OBJECT_NAME(factory), "rtpsession"))
+  if (!is_made_by(GST_OBJECT(child), "rtpsession"))
     return;
   g_object_set(child, "bandwidth", kFeedbackBandwidth, "rtcp-min-interval", GST_SECOND,
                nullptr);

@@ -43,8 +43,9 @@ constexpr unsigned kSupersededMs = 750; // seen elsewhere, and a ping had time
 constexpr unsigned kUnconnectedMs = 2000;
 // Who has not come back after so long has left without a word.
 constexpr unsigned kGoneMs = 60000;
-// The offer of somebody else is kept for so long while the session delivers.
+// A pong that took longer is of a clock that was set.
 constexpr gint64 kLongestRoundTripMs = 10000;
+// The offer of somebody else is kept for so long while the session delivers.
 constexpr gint64 kRivalUs = 5 * G_USEC_PER_SEC;
 
 std::string ping_now() {

@@ -106,9 +106,11 @@ std::shared_ptr<Session> Viewer::make_session(Stream &stream, const Message &off
   wishes.screen_video = wishes.video && stream.wanted().screen;
   wishes.screen_audio = wishes.audio && stream.wanted().screen;
   config.init = encode_init(wishes);
-  const bool ipv4 = Session::gathers_ipv4(config);
-  for (const auto &tunnel : tunnels_)
-    config.turn_servers.push_back(tunnel->uri(ipv4));
+  if (!tunnels_.empty()) {
+    const bool ipv4 = Session::gathers_ipv4(config);
+    for (const auto &tunnel : tunnels_)
+      config.turn_servers.push_back(tunnel->uri(ipv4));
+  }
   if (config_.total_bitrate)
     config.hints.video_bitrate = bitrate_of_each();
   callbacks.send = [this](const std::string &text) {
