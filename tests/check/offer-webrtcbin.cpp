@@ -3,6 +3,7 @@
 #define GST_USE_UNSTABLE_API
 #include <gst/webrtc/webrtc.h>
 
+#include "fingerprint.h"
 #include "offers.h"
 #include "sdp-lines.h"
 

@@ -26,7 +26,7 @@ struct Asked {
 class Bench {
 public:
   Bench() : harness_(gst_harness_new("rtpjitterbuffer")) {
-    session_debug_init();
+    connection_debug_init();
     gst_harness_use_systemclock(harness_);
     Repair::install(harness_->element, 0, std::make_shared<RepairHints>());
     gst_harness_set_src_caps_str(harness_,

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 
 // One viewer's sessions with one publisher, as a Stream keeps them.
-class Viewing {
+class Viewing final : SessionObserver {
 public:
   explicit Viewing(unsigned seed) : seed_(seed) {
     gst_element_set_state(bin_.get(), GST_STATE_PLAYING);
@@ -47,7 +47,7 @@ private:
   void hand_over(const std::string &sdp) {
     if (!session_)
       session_ = Session::create(*loop_, GST_BIN(bin_.get()), disposer_, me_, secret_, {},
-                                 callbacks(), nullptr);
+                                 *this, nullptr);
     fail_unless(session_ != nullptr);
     Message candidate;
     candidate.candidates = {{"candidate:1 1 udp 1 127.0.0.1 9 typ host", "0", 0}};
@@ -65,36 +65,31 @@ private:
   void report(Outcome outcome) {
     outcome_.update([=](Outcome &value) { value = outcome; });
   }
-  Session::Callbacks callbacks() {
-    Session::Callbacks callbacks;
-    callbacks.choose = [this](const Offer &offer) {
-      std::vector<const Format *> chosen;
-      for (const MediaLine &line : offer.media) // as long as it is the same line
-        chosen.push_back((std::hash<std::string>()(line.mid) + seed_) % 4
-                             ? choose_format(line, {"VP8", "H264", "OPUS"})
-                             : nullptr);
-      return chosen;
-    };
-    callbacks.send = [this](const std::string &text) {
-      if (contains(text, "\"description\""))
-        report(Outcome::kAnswered);
-      return true;
-    };
-    callbacks.link_state = [](LinkState) {};
-    callbacks.gathered = [](bool) {};
-    callbacks.track = [](Track) { fail("media without a connection"); };
-    callbacks.channel_open = [] {};
-    callbacks.message = [](const Message &, std::string_view) {};
-    callbacks.refused = [this](const GError *) { report(Outcome::kRefused); };
-    callbacks.needs_new_session = [this](const Message &, bool, bool,
-                                         const std::string &) {
-      report(Outcome::kNewSession);
-    };
-    callbacks.failed = [this](const GError *) {
-      close();
-      report(Outcome::kRefused);
-    };
-    return callbacks;
+  std::vector<const Format *> choose(const Offer &offer) override {
+    std::vector<const Format *> chosen;
+    for (const MediaLine &line : offer.media) // as long as it is the same line
+      chosen.push_back((std::hash<std::string>()(line.mid) + seed_) % 4
+                           ? choose_format(line, {"VP8", "H264", "OPUS"})
+                           : nullptr);
+    return chosen;
+  }
+  bool send_on_socket(const std::string &text) override {
+    if (contains(text, "\"description\""))
+      report(Outcome::kAnswered);
+    return true;
+  }
+  void link_changed(LinkState) override {}
+  void gathered(bool) override {}
+  void media(IncomingTrack) override { fail("media without a connection"); }
+  void channel_opened() override {}
+  void received(const Message &, std::string_view) override {}
+  void offer_refused(const GError *) override { report(Outcome::kRefused); }
+  void needs_new_session(const Message &, bool, bool, const std::string &) override {
+    report(Outcome::kNewSession);
+  }
+  void session_failed(const GError *) override {
+    close();
+    report(Outcome::kRefused);
   }
 
   const unsigned seed_;
@@ -192,7 +187,7 @@ static Suite *session_offers_suite() {
   TCase *tc = tcase_create("session-offers");
   suite_add_tcase(suite, tc);
   tcase_set_timeout(tc, 120);
-  tcase_add_checked_fixture(tc, session_debug_init, nullptr);
+  tcase_add_checked_fixture(tc, connection_debug_init, nullptr);
   tcase_add_test(tc, test_session_offers_later_ones_add_lines);
   tcase_add_test(tc, test_session_offers_stopped_line_with_another_codec);
   tcase_add_test(tc, test_session_offers_at_random_leave_the_process_alive);

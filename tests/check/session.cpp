@@ -12,9 +12,25 @@ using namespace std::chrono_literals;
 namespace {
 
 // What the session reports about `second`, which comes after plain_offer().
-struct Asked {
+struct Asked final : SessionObserver {
   bool anew = false;
   bool same_certificate = false;
+
+  bool send_on_socket(const std::string &) override { return true; }
+  std::vector<const Format *> choose(const Offer &offer) override {
+    return std::vector<const Format *>(offer.media.size());
+  }
+  void media(IncomingTrack) override { fail("media without a connection"); }
+  void link_changed(LinkState) override {}
+  void gathered(bool) override {}
+  void channel_opened() override {}
+  void received(const Message &, std::string_view) override {}
+  void needs_new_session(const Message &, bool, bool same, const std::string &) override {
+    anew = true;
+    same_certificate = same;
+  }
+  void offer_refused(const GError *error) override { fail("%s", error->message); }
+  void session_failed(const GError *error) override { fail("%s", error->message); }
 };
 
 Asked second_offer(const std::string &second) {
@@ -29,21 +45,8 @@ Asked second_offer(const std::string &second) {
   Asked asked;
   Watched<bool> gone;
   call(*loop, [&] {
-    Session::Callbacks callbacks;
-    callbacks.choose = [](const Offer &offer) {
-      return std::vector<const Format *>(offer.media.size());
-    };
-    callbacks.send = [](const std::string &) { return true; };
-    callbacks.link_state = [](LinkState) {};
-    callbacks.gathered = [](bool) {};
-    callbacks.needs_new_session = [&](const Message &, bool, bool same,
-                                      const std::string &) {
-      asked = {true, same};
-    };
-    callbacks.refused = [](const GError *error) { fail("%s", error->message); };
-    callbacks.failed = [](const GError *error) { fail("%s", error->message); };
     const auto session = Session::create(*loop, GST_BIN(bin.get()), disposer, me, secret,
-                                         {}, std::move(callbacks), nullptr);
+                                         {}, asked, nullptr);
     fail_unless(session != nullptr);
     for (const std::string &sdp : {plain_offer(), second}) {
       Message message;
@@ -90,7 +93,7 @@ static Suite *session_suite() {
   Suite *suite = suite_create("session");
   TCase *tc = tcase_create("session");
   suite_add_tcase(suite, tc);
-  tcase_add_checked_fixture(tc, session_debug_init, nullptr);
+  tcase_add_checked_fixture(tc, connection_debug_init, nullptr);
   tcase_add_test(tc, test_session_goes_on_with_an_offer_that_continues);
   tcase_add_test(tc, test_session_other_credentials_are_of_the_same_peer);
   tcase_add_test(tc, test_session_other_certificate_is_another_peer);

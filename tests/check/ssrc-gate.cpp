@@ -228,7 +228,7 @@ static Suite *ssrc_gate_suite() {
   Suite *suite = suite_create("ssrc-gate");
   TCase *tc = tcase_create("ssrc-gate");
   suite_add_tcase(suite, tc);
-  tcase_add_checked_fixture(tc, session_debug_init, nullptr);
+  tcase_add_checked_fixture(tc, connection_debug_init, nullptr);
   tcase_add_test(tc, test_ssrc_gate_lets_through_what_was_announced_and_answered);
   tcase_add_test(tc, test_ssrc_gate_lets_strangers_through_where_media_come_first);
   tcase_add_test(tc, test_ssrc_gate_holds_a_new_line_until_it_is_answered);

@@ -75,7 +75,9 @@ BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
   }
   request.failed_decoders = output.failed_decoders;
   request.conceal_errors = config_.conceal_errors;
-  request.decoder_setup = callbacks_.decoder_setup;
+  request.decoder_setup = [this](GstElement *decoder) {
+    observer_.decoder_made(decoder);
+  };
   request.latency_us = static_cast<gint64>(latency_) * 1000;
   request.adaptive = is_adaptive();
   request.flowing = flowing_;
@@ -92,7 +94,7 @@ void Outputs::connect_source(Output &output) {
   probe_peer(output);
   if (!output.takes(output.source.encoding)) {
     output.given_up = true; // of this source
-    callbacks_.renegotiate(output.stream_id);
+    observer_.renegotiate(output.stream_id);
     return;
   }
   unsigned branch_id = next_id_++;
@@ -109,7 +111,7 @@ void Outputs::connect_source(Output &output) {
     output.given_up = true;
     const bool asked_for = !request.decoder.empty(); // by the user, who is to know
     if (error && asked_for)
-      callbacks_.problem(error.get(), true);
+      observer_.output_problem(error.get(), true);
     else if (error)
       report(error->domain, error->code, error->message, true);
     return;
@@ -184,7 +186,7 @@ void Outputs::relieve(Output &output, bool skips) {
   if (*share < 1)
     size = {{static_cast<unsigned>(output.full_width * *share),
              static_cast<unsigned>(output.full_height * *share)}};
-  if (!callbacks_.size_wanted(output.stream_id, size))
+  if (!observer_.size_wanted(output.stream_id, size))
     output.overload = Overload();
 }
 

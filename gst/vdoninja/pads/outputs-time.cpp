@@ -34,7 +34,7 @@ void Outputs::declare_latency(unsigned ms) {
       playout_set_latency(output->branch.playout.get(), static_cast<gint64>(ms) * 1000,
                           is_adaptive());
   }
-  callbacks_.latency(ms);
+  observer_.latency_declared(ms);
   gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
 }
 

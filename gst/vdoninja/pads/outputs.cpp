@@ -22,9 +22,9 @@ constexpr unsigned kUnlinked = 10;
 } // namespace
 
 Outputs::Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disposer,
-                 OutputConfig config, Callbacks callbacks)
+                 OutputConfig config, OutputsObserver &observer)
     : loop_(loop), element_(element), disposer_(std::move(disposer)),
-      config_(std::move(config)), callbacks_(std::move(callbacks)),
+      config_(std::move(config)), observer_(observer),
       group_id_(gst_util_group_id_next()), latency_(first_latency(config_.latency)),
       look_timer_(loop) {
   find_spare_pads();
@@ -70,7 +70,7 @@ void Outputs::report(GQuark domain, int code, const std::string &text, bool fata
             return output->branch.bin && gst_pad_is_linked(output->pad.get());
           });
   ErrorPtr error(g_error_new_literal(domain, code, text.c_str()));
-  callbacks_.problem(error.get(), fatal);
+  observer_.output_problem(error.get(), fatal);
 }
 
 Outputs::Output *Outputs::find(const std::string &stream_id, const MediaLine &line,
@@ -307,10 +307,10 @@ void Outputs::watch_wishes() {
   for (const auto &[id, is_linked] : linked) {
     unsigned &ticks = unwatched_[id];
     if (is_linked && ticks >= kUnwatched)
-      callbacks_.video_wanted(id, true);
+      observer_.video_wanted(id, true);
     ticks = is_linked ? 0 : ticks + 1;
     if (ticks == kUnwatched)
-      callbacks_.video_wanted(id, false);
+      observer_.video_wanted(id, false);
   }
 }
 

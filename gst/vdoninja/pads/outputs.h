@@ -45,25 +45,32 @@ using Size = std::optional<std::pair<unsigned, unsigned>>; // width, height
 // Once, before anything else here.
 void pads_debug_init();
 
+// Who has the pads. Thread: loop, unless stated.
+class OutputsObserver {
+public:
+  virtual void output_problem(const GError *error, bool fatal) = 0;
+  // Thread: any.
+  virtual void decoder_made(GstElement *decoder) = 0;
+  // Whether one of the stream's video pads is linked; told when it changes.
+  virtual void video_wanted(const std::string &stream_id, bool wanted) = 0;
+  // The decoder of a stream's picture does not cope, or does again: ask for pictures of
+  // this size, nullopt: of any. False when that cannot be asked for.
+  virtual bool size_wanted(const std::string &stream_id, const Size &size) = 0;
+  // What is declared now, ms.
+  virtual void latency_declared(unsigned ms) = 0;
+  // What is linked now takes another codec than this stream's answer asked for.
+  virtual void renegotiate(const std::string &stream_id) = 0;
+
+protected:
+  ~OutputsObserver() = default;
+};
+
 class Outputs {
 public:
-  struct Callbacks {
-    std::function<void(const GError *error, bool fatal)> problem;
-    std::function<void(GstElement *decoder)> decoder_setup;
-    // Whether one of the stream's video pads is linked; told when it changes.
-    std::function<void(const std::string &stream_id, bool wanted)> video_wanted;
-    // The decoder of a stream's picture does not cope, or does again: ask for pictures
-    // of this size, nullopt: of any. False when that cannot be asked for.
-    std::function<bool(const std::string &stream_id, const Size &size)> size_wanted;
-    // What is declared now, ms.
-    std::function<void(unsigned ms)> latency;
-    // What is linked now takes another codec than this stream's answer asked for.
-    std::function<void(const std::string &stream_id)> renegotiate;
-  };
-
-  // `element`: the GstBin that pads and branches are added to; borrowed, outlives this.
+  // `element`: the GstBin that pads and branches are added to; borrowed, outlives this,
+  // as `observer` does.
   Outputs(Loop &loop, GstElement *element, std::shared_ptr<Disposer> disposer,
-          OutputConfig config, Callbacks callbacks);
+          OutputConfig config, OutputsObserver &observer);
   ~Outputs();
   Outputs(const Outputs &) = delete;
   Outputs &operator=(const Outputs &) = delete;
@@ -157,7 +164,7 @@ private:
   GstElement *element_;
   std::shared_ptr<Disposer> disposer_;
   OutputConfig config_;
-  Callbacks callbacks_;
+  OutputsObserver &observer_;
   std::vector<std::unique_ptr<Output>> outputs_;
   std::vector<ObjPtr<GstPad>> spare_; // of earlier runs, linked
   const std::shared_ptr<std::atomic<bool>> flowing_ =
