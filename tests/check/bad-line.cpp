@@ -201,6 +201,28 @@ GST_START_TEST(test_line_queue_drains) {
 }
 GST_END_TEST
 
+// From one packet to the next, up and down; what waits for its turn keeps its time.
+GST_START_TEST(test_line_rate_steps) {
+  BadLine line(kSeed);
+  line.conditions().queue_ms = 80;
+  int64_t now_us = 0;
+  for (unsigned kbit_s : {2400, 600, 2400}) {
+    line.conditions().rate_kbps = kbit_s;
+    unsigned passed = 0;
+    for (unsigned i = 0; i < 2000; i++, now_us += kStepUs)
+      passed += i >= 500 && line.take(now_us, kPayload).fate == Fate::kPassed;
+    // Of 9600 bits each, for 1.5 s and what the queue takes.
+    fail_unless(passed >= kbit_s * 3 / 2 * 1000 / 9600 &&
+                    passed <= kbit_s * 8 / 5 * 1000 / 9600,
+                "%u kbit/s: %u", kbit_s, passed);
+  }
+  now_us += 1000000;
+  fail_unless_equals_int64(line.take(now_us, kPayload).due_us, now_us + 4000);
+  line.conditions().rate_kbps = 600;
+  fail_unless_equals_int64(line.take(now_us, kPayload).due_us, now_us + 20000);
+}
+GST_END_TEST
+
 GST_START_TEST(test_line_names_and_words) {
   Line line;
   for (const char *name : {"clean", "lan", "wifi", "rtt100", "loss2", "loss5", "loss10",
@@ -233,6 +255,7 @@ static Suite *line_suite() {
   tcase_add_test(tc, test_line_jitter_keeps_order_unless_told_otherwise);
   tcase_add_test(tc, test_line_rate_spaces_packets_and_drops_at_the_end_of_the_queue);
   tcase_add_test(tc, test_line_queue_drains);
+  tcase_add_test(tc, test_line_rate_steps);
   tcase_add_test(tc, test_line_names_and_words);
   return suite;
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A VDO.Ninja handshake server as a program: for the demo, and for local networks without
 // internet. Prints its URL and runs until SIGINT or SIGTERM. With --line a bad network is
-// between those whom it brings together, and a line of JSON at the end tells what passed.
+// between those whom it brings together, each line that is written to its input changes
+// it to that one, and a line of JSON at the end tells what passed.
 #include <glib-unix.h>
+
+#include <unistd.h>
 
 #include "handshake-server.h"
 #include "relayed.h"
@@ -90,6 +93,19 @@ public:
         });
   }
   vdn::UdpRelay &relay() { return relay_; }
+  // As more of what was written to the input comes.
+  void read(const char *text, size_t size) {
+    input_.append(text, size);
+    for (size_t end; (end = input_.find('\n')) != std::string::npos;) {
+      vdn::Line line;
+      const std::string name = input_.substr(0, end);
+      input_.erase(0, end + 1);
+      if (vdn::find_line(name, &line))
+        relay_.set(line);
+      else
+        g_printerr("no line is called %s\n", name.c_str());
+    }
+  }
   void print() {
     relay_.set_tap({});
     const double seconds = double(last_us_ - first_us_) / G_USEC_PER_SEC;
@@ -112,6 +128,7 @@ private:
   unsigned passed_ = 0, lost_ = 0;
   guint64 bytes_ = 0;
   gint64 first_us_ = 0, last_us_ = 0;
+  std::string input_; // the last line of it, which has not come to its end
   vdn::UdpRelay relay_;
 };
 
@@ -139,6 +156,15 @@ void set_hook(vdn::HandshakeServer &server, int die_at, BadNetwork *network) {
     if (network)
       passing.drop |= !vdn::lead_through(network->relay(), &passing.text);
   });
+}
+
+gboolean read_input(gint fd, GIOCondition, gpointer network) {
+  char text[256];
+  const ssize_t size = read(fd, text, sizeof text);
+  if (size <= 0)
+    return G_SOURCE_REMOVE;
+  static_cast<BadNetwork *>(network)->read(text, static_cast<size_t>(size));
+  return G_SOURCE_CONTINUE;
 }
 
 } // namespace
@@ -172,6 +198,9 @@ int main(int argc, char **argv) {
   };
   g_unix_signal_add(SIGINT, quit, loop);
   g_unix_signal_add(SIGTERM, quit, loop);
+  if (network)
+    g_unix_fd_add(STDIN_FILENO, static_cast<GIOCondition>(G_IO_IN | G_IO_HUP), read_input,
+                  network.get());
   g_main_loop_run(loop);
   g_main_loop_unref(loop);
   if (network)
