@@ -85,7 +85,7 @@ GST_START_TEST(test_bandwidth_follows_a_bottleneck) {
     scene.line.conditions() = thin(3000);
     const double rose =
         scene.run_until(40, [&] { return scene.bandwidth.kbit_s() >= 0.8 * kMax; });
-    fail_unless(rose <= 15, "seed %u: %f s", seed, rose);
+    fail_unless(rose <= 10, "seed %u: %f s", seed, rose);
   }
 }
 GST_END_TEST
@@ -137,6 +137,8 @@ GST_START_TEST(test_bandwidth_jitter_is_no_overuse) {
 }
 GST_END_TEST
 
+// What it sends meanwhile, and the two pictures that it has when it goes on, say nothing
+// about the line.
 GST_START_TEST(test_bandwidth_encoder_that_stalls_lowers_nothing) {
   for (unsigned seed = 1; seed <= kSeeds; seed++) {
     Bottleneck scene(seed);
@@ -149,9 +151,9 @@ GST_START_TEST(test_bandwidth_encoder_that_stalls_lowers_nothing) {
       scene.encoder_stalls = false;
       scene.run(3);
     }
-    // Pictures that come again change the delay, which may be taken for a queue once.
-    fail_unless(scene.seen().lowest >= 0.8 * kMax && scene.seen().overuses <= 3,
-                "seed %u: %u, %u", seed, scene.seen().lowest, scene.seen().overuses);
+    // They make a queue, which may be seen.
+    fail_unless(scene.seen().lowest >= 0.8 * kMax, "seed %u: %u", seed,
+                scene.seen().lowest);
   }
 }
 GST_END_TEST
@@ -180,14 +182,33 @@ GST_START_TEST(test_bandwidth_what_came_late_is_not_lost) {
   bandwidth.on_feedback({}, 500 * kMs);
   fail_unless(bandwidth.loss() == 0.05, "%f", bandwidth.loss());
   std::vector<SentPacket> late;
-  for (unsigned i = 0; i < 5; i++) {
+  for (unsigned i = 0; i < 2; i++) {
     SentPacket packet;
     packet.number = static_cast<uint16_t>(i * 20);
     late.push_back(packet);
     late.push_back(packet); // twice
   }
   bandwidth.on_feedback(late, 501 * kMs);
-  fail_unless(bandwidth.loss() == 0, "%f", bandwidth.loss());
+  fail_unless(bandwidth.loss() == 0.03, "%f", bandwidth.loss());
+}
+GST_END_TEST
+
+// given reports of half the packets lost,
+// then what was sent before the rate went down does not lower it again.
+GST_START_TEST(test_bandwidth_loss_is_held_against_the_rate_once) {
+  Bandwidth bandwidth({kMin, kMax}, kMax);
+  const auto lose = [&](int64_t sent_us, int64_t now_us) {
+    auto told = packets(0, 100, sent_us);
+    for (unsigned i = 0; i < 100; i += 2)
+      told[i].lost = true;
+    bandwidth.on_feedback(told, now_us);
+    bandwidth.on_feedback({}, now_us);
+    return bandwidth.kbit_s();
+  };
+  fail_unless_equals_int(lose(0, 500 * kMs), 0.75 * kMax);
+  const unsigned later = lose(50 * kMs, 900 * kMs);
+  fail_unless(later >= 0.75 * kMax, "%u", later);
+  fail_unless(lose(1000 * kMs, 1500 * kMs) < 0.8 * later);
 }
 GST_END_TEST
 
@@ -329,6 +350,7 @@ static Suite *bandwidth_suite(void) {
   tcase_add_test(cases, test_bandwidth_encoder_that_stalls_lowers_nothing);
   tcase_add_test(cases, test_bandwidth_heavy_loss_ends);
   tcase_add_test(cases, test_bandwidth_what_came_late_is_not_lost);
+  tcase_add_test(cases, test_bandwidth_loss_is_held_against_the_rate_once);
   tcase_add_test(cases, test_bandwidth_repeats_are_no_loss);
   tcase_add_test(cases, test_bandwidth_limits_hold_at_once);
   tcase_add_test(cases, test_bandwidth_grows_no_further_than_what_arrives);

@@ -97,6 +97,7 @@ private:
     if (now_us < next_picture_us_)
       return;
     next_picture_us_ = std::max(next_picture_us_, now_us - kMs) + kSecond / 30;
+    const bool stalled = std::exchange(stalled_, encoder_stalls);
     if (encoder_stalls)
       return;
     const unsigned kbit_s = std::max(kMin, rate_.kbit_s() - kSoundKbit);
@@ -109,6 +110,8 @@ private:
       bytes *= 5;
     }
     picture(static_cast<unsigned>(bytes), keyframe);
+    if (stalled)
+      picture(static_cast<unsigned>(bytes), false);
   }
 
   void picture(unsigned bytes, bool keyframe) {
@@ -224,6 +227,7 @@ private:
   SharedRate rate_{{kMin, kMax}};
   Keyframes keyframes_;
   DamageWatch watch_;
+  bool stalled_ = false;
   int64_t next_sound_us_ = 0, next_picture_us_ = 0, next_report_us_ = 0;
   uint16_t next_rtp_ = 1;
   uint16_t first_number_ = 0; // of sent_.front()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "delay-trend.h"
 
+#include <cmath>
 #include <functional>
 
 // Last: it defines `fail` as a macro.
@@ -47,6 +48,19 @@ GST_START_TEST(test_trend_queue_grows_stands_and_empties) {
                 return 60 * kMs - (sent_us - 4 * kSecond) / 10;
               }) == Usage::kUnder);
   fail_unless(send(&trend, 4400, 6000, steady) == Usage::kNormal);
+}
+GST_END_TEST
+
+// 1000 bytes each 11 ms, wherever less was sent before.
+GST_START_TEST(test_trend_what_passes_while_packets_wait_is_told) {
+  DelayTrend trend;
+  send(&trend, 0, 1000, steady);
+  fail_unless(trend.busy_kbit_s() == 0);
+  send(&trend, 3000, 3400,
+       [](int64_t sent_us) { return 20 * kMs + (sent_us - 3 * kSecond) / 10; });
+  fail_unless(std::abs(trend.busy_kbit_s() - 8000 / 11.0) < 1, "%f", trend.busy_kbit_s());
+  send(&trend, 3400, 4000, steady);
+  fail_unless(trend.busy_kbit_s() == 0, "%f", trend.busy_kbit_s());
 }
 GST_END_TEST
 
@@ -98,6 +112,7 @@ static Suite *delay_trend_suite(void) {
   suite_add_tcase(suite, cases);
   tcase_add_test(cases, test_trend_steady_is_normal);
   tcase_add_test(cases, test_trend_queue_grows_stands_and_empties);
+  tcase_add_test(cases, test_trend_what_passes_while_packets_wait_is_told);
   tcase_add_test(cases, test_trend_bursts_are_no_queue);
   tcase_add_test(cases, test_trend_step_passes);
   tcase_add_test(cases, test_trend_clock_of_the_receiver_may_be_anything);

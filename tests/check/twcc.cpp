@@ -147,7 +147,9 @@ GST_END_TEST
 GST_START_TEST(test_twcc_odd_fields_are_nothing) {
   G_GNUC_BEGIN_IGNORE_DEPRECATIONS
   for (const char *text :
-       {"RTPTWCCPacket", "RTPTWCCPacket, seqnum=(string)x, local-ts=(int)-1, lost=(int)7",
+       {"RTPTWCCPacket", "RTPTWCCPacket, size=(uint)5, lost=(boolean)false",
+        "RTPTWCCPacket, lost=(boolean)true, remote-ts=(guint64)1000",
+        "RTPTWCCPacket, seqnum=(string)x, local-ts=(int)-1, lost=(int)7",
         "RTPTWCCPacket, payload-type=(uint)300, size=(int)-5, remote-ts=(string)1"}) {
     GValue list = G_VALUE_INIT, item = G_VALUE_INIT, number = G_VALUE_INIT;
     GValueArray *array = g_value_array_new(2);
