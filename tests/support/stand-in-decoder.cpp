@@ -140,6 +140,49 @@ GstStateChangeReturn change_state(GstElement *element, GstStateChange change) {
   return parent_class(element)->change_state(element, change);
 }
 
+void note(gpointer self, const std::string &setting) {
+  StandInCounts &counts = *state_of(self).kind->counts;
+  std::lock_guard<std::mutex> lock(counts.mutex);
+  counts.settings.push_back(setting);
+}
+
+void set_property(GObject *self, guint, const GValue *value, GParamSpec *spec) {
+  const StrPtr text(gst_value_serialize(value));
+  const auto *structure =
+      GST_VALUE_HOLDS_STRUCTURE(value) ? gst_value_get_structure(value) : nullptr;
+  const StrPtr controls(structure ? gst_structure_to_string(structure) : nullptr);
+  note(self, std::string(spec->name) + "=" + (controls ? controls : text).get());
+}
+
+// Nothing is kept: who reads finds the defaults.
+void get_property(GObject *, guint, GValue *value, GParamSpec *spec) {
+  g_param_value_set_default(spec, value);
+}
+
+void force_idr(gpointer self) {
+  note(self, "force-IDR");
+}
+
+void add_settings(gpointer klass, const StandIn &what) {
+  auto *object = G_OBJECT_CLASS(klass);
+  object->set_property = set_property;
+  object->get_property = get_property;
+  if (what.controls)
+    g_object_class_install_property(object, 1,
+                                    g_param_spec_boxed("extra-controls", "", "",
+                                                       GST_TYPE_STRUCTURE,
+                                                       G_PARAM_READWRITE));
+  if (!what.force_idr)
+    return;
+  g_object_class_install_property(
+      object, 2,
+      g_param_spec_uint("bitrate", "", "", 0, G_MAXUINT, 4000000, G_PARAM_READWRITE));
+  g_signal_new_class_handler("force-IDR", G_TYPE_FROM_CLASS(klass),
+                             GSignalFlags(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
+                             G_CALLBACK(force_idr), nullptr, nullptr, nullptr,
+                             G_TYPE_NONE, 0);
+}
+
 void add_ghost(GstElement *bin, GstElement *child, const char *name) {
   const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(child, name));
   gst_element_add_pad(bin, gst_ghost_pad_new(name, pad.get()));
@@ -204,11 +247,12 @@ void init_class(gpointer klass, gpointer data) {
   G_OBJECT_CLASS(klass)->finalize = finalize;
   auto *element = GST_ELEMENT_CLASS(klass);
   element->change_state = change_state;
+  add_settings(klass, kind->what);
   gst_element_class_set_metadata(element, kind->what.name.c_str(),
-                                 "Codec/Decoder/Video/Hardware", "stands in for V4L2",
+                                 kind->what.klass.c_str(), "stands in for V4L2",
                                  "gst-vdoninja");
   const CapsPtr sink(gst_caps_from_string(kind->what.caps.c_str()));
-  const CapsPtr src(gst_caps_from_string("video/x-raw(ANY)"));
+  const CapsPtr src(gst_caps_from_string(kind->what.makes.c_str()));
   gst_element_class_add_pad_template(
       element, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, sink.get()));
   gst_element_class_add_pad_template(

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Decoders that behave as hardware does on a bad day, registered as element factories of
-// this process. They stand in for V4L2, which needs a device: each is a bin around a
-// software decoder, so what they do deliver are the true pictures. Thread: any.
+// Decoders and encoders that behave as hardware does on a bad day, registered as element
+// factories of this process. They stand in for V4L2, which needs a device, and others:
+// each is a bin around a software codec, so what they do deliver are the true pictures.
+// Thread: any.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include <gst/gst.h>
 
@@ -22,10 +25,14 @@ struct StandIn {
   };
   std::string name; // of the factory
   std::string decoder = "vp8dec";
-  std::string caps = "video/x-vp8"; // of the sink pad's template
-  std::string insists_on;           // caps; others are refused, as a driver's list does
-  std::string delivers;             // caps, all that could come out, and nobody takes
-  std::string context;              // type of one that it needs for READY
+  std::string caps = "video/x-vp8";       // of the sink pad's template
+  std::string makes = "video/x-raw(ANY)"; // of the source pad's
+  std::string klass = "Codec/Decoder/Video/Hardware";
+  bool controls = false;  // has `extra-controls`, as V4L2 elements have
+  bool force_idr = false; // has `bitrate` and the action `force-IDR`, as NVIDIA's have
+  std::string insists_on; // caps; others are refused, as a driver's list does
+  std::string delivers;   // caps, all that could come out, and nobody takes
+  std::string context;    // type of one that it needs for READY
   guint rank = GST_RANK_PRIMARY + 10;
   bool starts = true;             // reaches READY
   unsigned start_ms = 0;          // that READY takes
@@ -42,6 +49,8 @@ struct StandInCounts {
   std::atomic<unsigned> started{0};  // that reached READY
   std::atomic<unsigned> contexts{0}; // that were given what they need
   std::atomic<unsigned> taken{0};    // pictures given to any of them
+  std::mutex mutex;
+  std::vector<std::string> settings; // what any of them was set to, in order
 };
 
 // A second one of the same name replaces the first.
