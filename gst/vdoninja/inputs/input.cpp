@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "input.h"
+
+#include <algorithm>
+
+#include <gst/video/video.h>
+
+#include "input-bin.h"
+#include "input-pad.h"
+
+namespace vdn {
+
+namespace {
+
+ObjPtr<GstPad> sink_of(GstElement *element) {
+  return ObjPtr<GstPad>::adopt(gst_element_get_static_pad(element, "sink"));
+}
+
+// Keyframes of what is encoded already are made by whoever encodes it.
+std::function<void()> keyframe_from_upstream(GstPad *pad) {
+  auto weak = std::make_shared<WeakPtr<GstPad>>(pad);
+  return [weak] {
+    if (const auto sink = weak->lock())
+      gst_pad_push_event(sink.get(), gst_video_event_new_upstream_force_key_unit(
+                                         GST_CLOCK_TIME_NONE, TRUE, 0));
+  };
+}
+
+} // namespace
+
+std::shared_ptr<Input> Input::create(InputConfig config, InputObserver &observer) {
+  std::shared_ptr<Input> made(new Input(std::move(config), observer));
+  const std::weak_ptr<Input> weak = made;
+  made->bin_ = ObjPtr<GstElement>::adopt(input_bin_new([weak](GstMessage *message) {
+    const auto input = weak.lock();
+    return input && input->on_message(message);
+  }));
+  InputPadFunctions functions;
+  functions.chain = [weak](GstPad *pad, GstObject *parent, GstBuffer *buffer) {
+    if (const auto input = weak.lock())
+      return input->chain(pad, parent, buffer);
+    gst_buffer_unref(buffer);
+    return GST_FLOW_FLUSHING;
+  };
+  functions.event = [weak](GstPad *pad, GstObject *parent, GstEvent *event) {
+    if (const auto input = weak.lock())
+      return input->event(pad, parent, event);
+    gst_event_unref(event);
+    return FALSE;
+  };
+  functions.video = made->config_.video;
+  GstPad *pad = input_pad_new(std::move(functions));
+  gst_element_add_pad(made->bin_.get(), pad);
+  made->pad_ = ObjPtr<GstPad>::ref(pad);
+  return made;
+}
+
+Input::~Input() {
+  close();
+}
+
+GstCaps *Input::template_caps(bool video) {
+  return input_pad_caps(video);
+}
+
+template <typename Call> void Input::tell(Call call) {
+  InputObserver *observer = nullptr;
+  {
+    Lock lock(mutex_);
+    observer = observer_;
+    if (!observer)
+      return;
+    telling_++;
+  }
+  call(*observer);
+  {
+    Lock lock(mutex_);
+    telling_--;
+  }
+  told_.notify_all();
+}
+
+void Input::close() {
+  std::vector<std::shared_ptr<Encoder>> ending;
+  {
+    Lock lock(mutex_);
+    if (closed_)
+      return;
+    closed_ = true;
+    observer_ = nullptr;
+    while (telling_)
+      lock.wait(told_);
+    ending.swap(encoders_);
+  }
+  for (const auto &encoder : ending)
+    encoder->close();
+  gst_element_set_locked_state(bin_.get(), TRUE);
+  gst_element_set_state(bin_.get(), GST_STATE_NULL);
+  disposer_->wait();
+  leave_inside();
+  disposer_->wait();
+  if (const auto parent =
+          ObjPtr<GstObject>::adopt(gst_object_get_parent(GST_OBJECT(bin_.get()))))
+    gst_bin_remove(GST_BIN(parent.get()), bin_.get());
+}
+
+std::vector<std::shared_ptr<Encoder>> Input::encoders() const {
+  Lock lock(mutex_);
+  return encoders_;
+}
+
+std::vector<std::shared_ptr<MediaTrack>> Input::tracks() const {
+  std::vector<std::shared_ptr<MediaTrack>> all;
+  Lock lock(mutex_);
+  if (passthrough_)
+    all.push_back(passthrough_->track());
+  for (const auto &encoder : encoders_)
+    if (std::find(dead_.begin(), dead_.end(), encoder.get()) == dead_.end())
+      all.push_back(encoder->track());
+  return all;
+}
+
+bool Input::encodes() const {
+  return !encoders().empty();
+}
+
+void Input::set_bitrate(unsigned kbps) {
+  kbps_ = kbps;
+  for (const auto &encoder : encoders())
+    encoder->set_rate(kbps);
+}
+
+void Input::request_keyframe() {
+  for (const auto &track : tracks())
+    track->request_keyframe();
+}
+
+void Input::set_muted(bool muted) {
+  muted_ = muted;
+  for (const auto &track : tracks())
+    track->set_muted(muted);
+}
+
+void Input::set_epoch(GstClockTime epoch) {
+  epoch_ = epoch;
+  for (const auto &track : tracks())
+    track->set_epoch(epoch);
+}
+
+// Thread: whoever posts. True: it goes no further.
+bool Input::on_message(GstMessage *message) {
+  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS)
+    return true; // of a sink in here; event() tells
+  if (GST_MESSAGE_TYPE(message) != GST_MESSAGE_ERROR)
+    return false;
+  bool taken = Encoder::is_branch(GST_MESSAGE_SRC(message));
+  for (const auto &encoder : encoders())
+    taken |= encoder->take_error(message);
+  // A parser that saw nothing says so at the end.
+  if (taken || ended_)
+    return true;
+  GError *raw_error = nullptr;
+  gchar *raw_debug = nullptr;
+  gst_message_parse_error(message, &raw_error, &raw_debug);
+  const ErrorPtr error(raw_error);
+  const StrPtr debug(raw_debug);
+  tell([&](InputObserver &observer) {
+    observer.input_failed(*this, *error, debug ? debug.get() : "");
+  });
+  return true;
+}
+
+void Input::encoder_made(GstElement *encoder) {
+  tell([&](InputObserver &observer) { observer.encoder_made(*this, encoder); });
+}
+
+void Input::encoder_warning(const std::string &text, const std::string &debug) {
+  tell([&](InputObserver &observer) { observer.input_warning(*this, text, debug); });
+}
+
+// Others may do without it, as long as there is one that works.
+void Input::encoder_gave_up(Encoder &encoder, const std::string &text,
+                            const std::string &debug) {
+  {
+    Lock lock(mutex_);
+    if (std::find(dead_.begin(), dead_.end(), &encoder) == dead_.end())
+      dead_.push_back(&encoder);
+  }
+  if (!tracks().empty()) {
+    encoder_warning(text, debug);
+    tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+    return;
+  }
+  const ErrorPtr error(g_error_new_literal(
+      GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND, text.c_str()));
+  tell([&](InputObserver &observer) { observer.input_failed(*this, *error, debug); });
+}
+
+// What follows runs on the streaming thread, but leave_inside() in close().
+
+void Input::install(std::vector<std::shared_ptr<Encoder>> made,
+                    std::shared_ptr<Passthrough> passthrough) {
+  {
+    Lock lock(mutex_);
+    if (closed_)
+      return; // and none was started
+    encoders_ = std::move(made);
+    passthrough_ = std::move(passthrough);
+    dead_.clear();
+  }
+  for (const auto &track : tracks()) {
+    track->set_epoch(epoch_);
+    track->set_muted(muted_);
+  }
+  for (const auto &encoder : encoders())
+    encoder->set_rate(kbps_);
+}
+
+void Input::leave_inside() {
+  std::vector<std::shared_ptr<Encoder>> ending;
+  {
+    Lock lock(mutex_);
+    ending.swap(encoders_);
+    passthrough_.reset();
+  }
+  for (const auto &encoder : ending)
+    encoder->close();
+  gst_ghost_pad_set_target(GST_GHOST_PAD(pad_.get()), nullptr);
+  auto *bin = GST_BIN(bin_.get());
+  if (passing_)
+    disposer_->dispose(bin, ObjPtr<GstElement>::ref(passing_->bin()));
+  passing_.reset();
+  if (tee_)
+    disposer_->dispose(bin, std::exchange(tee_, nullptr));
+  if (pace_)
+    disposer_->dispose(bin, std::exchange(pace_, nullptr));
+}
+
+// A tee for encoders that come and go, and a sink that is always there: it waits for the
+// clock where that is wanted, answers for latency, and takes what nobody encodes.
+bool Input::make_raw_inside() {
+  tee_ = ObjPtr<GstElement>::adopt(gst_element_factory_make("tee", nullptr));
+  pace_ = ObjPtr<GstElement>::adopt(gst_element_factory_make("fakesink", nullptr));
+  if (!tee_ || !pace_)
+    return refuse(GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
+                  "GStreamer's core elements are missing", "tee, fakesink");
+  g_object_set(tee_.get(), "allow-not-linked", TRUE, nullptr);
+  g_object_set(pace_.get(), "async", FALSE, "sync", FALSE, "enable-last-sample", FALSE,
+               nullptr);
+  gst_bin_add_many(GST_BIN(bin_.get()), tee_.get(), pace_.get(), nullptr);
+  gst_element_link(tee_.get(), pace_.get());
+  gst_element_sync_state_with_parent(pace_.get());
+  gst_element_sync_state_with_parent(tee_.get());
+  gst_ghost_pad_set_target(GST_GHOST_PAD(pad_.get()), sink_of(tee_.get()).get());
+  return true;
+}
+
+// One for each codec that can be made; those that the user's element makes come first.
+std::vector<std::shared_ptr<Encoder>> Input::make_encoders() {
+  ObjPtr<GstElement> wanted;
+  if (!config_.encoder.empty()) {
+    GError *raw_error = nullptr;
+    wanted = make_encoder(config_.encoder, &raw_error);
+    const ErrorPtr error(raw_error);
+    if (!wanted) {
+      refuse(GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
+             std::string(config_.video ? "video" : "audio") + "-encoder=\"" +
+                 config_.encoder + "\" cannot be made",
+             error ? error->message : "");
+      return {};
+    }
+  }
+  std::vector<std::shared_ptr<Encoder>> first, others;
+  std::string names;
+  for (const Encoding encoding : config_.encodings) {
+    const EncodingFacts &facts = facts_of(encoding);
+    names += (names.empty() ? "" : ", ") + std::string(facts.name);
+    const bool by_wanted = wanted && makes(wanted.get(), encoding);
+    if (facts.video != config_.video || !can_send(encoding) ||
+        (!by_wanted && encoders_for(encoding).empty()))
+      continue;
+    EncoderPlan plan;
+    plan.encoding = encoding;
+    plan.wanted = by_wanted ? config_.encoder : "";
+    plan.kbps = kbps_;
+    plan.keyframe_seconds = config_.keyframe_seconds;
+    plan.patience_us = config_.patience_us;
+    (by_wanted ? first : others)
+        .push_back(Encoder::create(std::move(plan), GST_BIN(bin_.get()), tee_.get(),
+                                   *this, disposer_));
+  }
+  first.insert(first.end(), others.begin(), others.end());
+  if (first.empty())
+    refuse(GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
+           "no encoder for " + (names.empty() ? "any codec" : names) +
+               " is installed; install gstreamer1.0-plugins-ugly or -good",
+           "");
+  return first;
+}
+
+bool Input::set_raw(GstCaps *caps) {
+  GstVideoInfo video;
+  const bool video_ok = config_.video && gst_video_info_from_caps(&video, caps) &&
+                        GST_VIDEO_INFO_WIDTH(&video) > 0 &&
+                        GST_VIDEO_INFO_HEIGHT(&video) > 0;
+  const StrPtr text(gst_caps_to_string(caps));
+  // Frames in memory of their own may have a format that is not known here.
+  if (config_.video && !video_ok && memory_of(caps).empty())
+    return refuse(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
+                  "raw video without a format or a size cannot be encoded", text.get());
+  bool changed = !tee_;
+  if (!tee_) {
+    leave_inside();
+    if (!make_raw_inside())
+      return false;
+    auto made = make_encoders();
+    if (made.empty())
+      return false;
+    install(std::move(made), nullptr);
+  }
+  {
+    Lock lock(mutex_);
+    changed |= !dead_.empty();
+    dead_.clear();
+  }
+  for (const auto &encoder : encoders())
+    encoder->set_input(caps);
+  if (changed)
+    tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+  return true;
+}
+
+bool Input::set_encoded(GstCaps *caps, const EncodingFacts &facts) {
+  GError *raw_error = nullptr;
+  const bool changed = !passing_ || passing_->encoding() != facts.encoding;
+  if (changed) {
+    leave_inside();
+    PassthroughConfig config;
+    config.encoding = facts.encoding;
+    config.true_profile = config_.true_profile;
+    config.patience_us = config_.patience_us;
+    config.request_keyframe = keyframe_from_upstream(pad_.get());
+    config.warn = [weak = weak_from_this()](const std::string &text,
+                                            const std::string &debug) {
+      if (const auto self = weak.lock())
+        self->encoder_warning(text, debug);
+    };
+    passing_ = Passthrough::create(std::move(config), &raw_error);
+  }
+  if (!passing_ || !passing_->set_caps(caps, &raw_error)) {
+    const ErrorPtr error(raw_error);
+    leave_inside();
+    return refuse(error->domain, error->code, error->message, "");
+  }
+  if (!changed)
+    return true;
+  gst_bin_add(GST_BIN(bin_.get()), passing_->bin());
+  gst_element_sync_state_with_parent(passing_->bin());
+  gst_ghost_pad_set_target(GST_GHOST_PAD(pad_.get()), sink_of(passing_->bin()).get());
+  install({}, passing_);
+  tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+  return true;
+}
+
+bool Input::set_caps(GstCaps *caps) {
+  const StrPtr text(gst_caps_to_string(caps));
+  const GstStructure *structure = gst_caps_get_structure(caps, 0);
+  if (gst_structure_has_name(structure, "image/jpeg"))
+    return refuse(GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE,
+                  "JPEG pictures cannot be sent; put jpegdec before", text.get());
+  flow_ = GST_FLOW_OK;
+  live_known_ = false;
+  retimer_.set_caps(caps);
+  if (gst_structure_has_name(structure, config_.video ? "video/x-raw" : "audio/x-raw"))
+    return set_raw(caps);
+  const EncodingFacts *facts = encoding_of(caps);
+  if (!facts || facts->video != config_.video)
+    return refuse(GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE,
+                  "such a stream cannot be sent", text.get());
+  if (!can_send(facts->encoding))
+    return refuse(GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN,
+                  std::string(facts->name) + " cannot be sent: parser or payloader is "
+                                             "not installed",
+                  facts->payloader);
+  return set_encoded(caps, *facts);
+}
+
+// Always false.
+bool Input::refuse(GQuark domain, int code, const std::string &text,
+                   const std::string &debug) {
+  flow_ = GST_FLOW_NOT_NEGOTIATED;
+  const ErrorPtr error(g_error_new_literal(domain, code, text.c_str()));
+  tell([&](InputObserver &observer) { observer.input_failed(*this, *error, debug); });
+  return false;
+}
+
+// Files are as fast as one takes them, unless somebody waits for the clock.
+void Input::learn_liveness(GstPad *pad) {
+  if (std::exchange(live_known_, true))
+    return;
+  const MiniPtr<GstQuery> query(gst_query_new_latency());
+  gboolean live = FALSE;
+  if (gst_pad_peer_query(pad, query.get()))
+    gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
+  live_ = live;
+  const bool sync =
+      config_.sync == InputSync::kOn || (config_.sync == InputSync::kAuto && !live_);
+  if (pace_)
+    g_object_set(pace_.get(), "sync", gboolean(sync), nullptr);
+  if (passing_)
+    passing_->set_sync(sync);
+}
+
+// NONE while there is no clock.
+GstClockTime Input::running_now() const {
+  GstElement *element = bin_.get();
+  const auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element));
+  if (GST_STATE(element) != GST_STATE_PLAYING || !clock)
+    return gst_element_get_start_time(element);
+  const GstClockTime now = gst_clock_get_time(clock.get());
+  const GstClockTime base = gst_element_get_base_time(element);
+  return now > base ? now - base : 0;
+}
+
+GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
+  if (flow_ == GST_FLOW_OK && !tee_ && !passing_)
+    refuse(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
+           "the input does not say what it is; put a parser or a decoder before",
+           "buffers without caps");
+  if (flow_ != GST_FLOW_OK) {
+    gst_buffer_unref(buffer);
+    return flow_;
+  }
+  learn_liveness(pad);
+  bool jumped = false;
+  buffer = retimer_.pass(buffer, running_now(), live_, &jumped);
+  if (!buffer)
+    return GST_FLOW_OK;
+  if (jumped && !std::exchange(jump_told_, true))
+    encoder_warning("The time stamps of the input jump; it goes on without the jump.",
+                    GST_OBJECT_NAME(pad));
+  if (passing_)
+    passing_->given();
+  return gst_proxy_pad_chain_default(pad, parent, buffer);
+}
+
+gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
+  EventPtr own(event);
+  switch (GST_EVENT_TYPE(event)) {
+  case GST_EVENT_STREAM_START:
+    ended_ = false;
+    live_known_ = false;
+    break;
+  case GST_EVENT_FLUSH_STOP:
+    ended_ = false;
+    if (tee_ || passing_)
+      flow_ = GST_FLOW_OK;
+    retimer_.restart();
+    break;
+  case GST_EVENT_CAPS: {
+    GstCaps *caps = nullptr;
+    gst_event_parse_caps(event, &caps);
+    if (!set_caps(caps))
+      return FALSE;
+    break;
+  }
+  case GST_EVENT_SEGMENT: {
+    const GstSegment *segment = nullptr;
+    gst_event_parse_segment(event, &segment);
+    retimer_.set_segment(segment);
+    GstSegment running;
+    gst_segment_init(&running, GST_FORMAT_TIME);
+    own.reset(gst_event_new_segment(&running));
+    gst_event_set_seqnum(own.get(), gst_event_get_seqnum(event));
+    break;
+  }
+  case GST_EVENT_GAP:
+    return TRUE; // in times that are not ours
+  case GST_EVENT_EOS: {
+    ended_ = true;
+    const bool inside = tee_ || passing_;
+    if (inside)
+      gst_pad_event_default(pad, parent, own.release());
+    tell([&](InputObserver &observer) { observer.input_eos(*this); });
+    return TRUE;
+  }
+  default:
+    break;
+  }
+  return gst_pad_event_default(pad, parent, own.release());
+}
+
+} // namespace vdn

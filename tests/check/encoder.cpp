@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What becomes of encoders that do not start, refuse, stall or fail while somebody
+// listens. Stand-ins misbehave as those of hardware do.
+#include "inputs.h"
+#include "stand-in-decoder.h"
+
+using namespace vdn;
+using Fault = StandIn::Fault;
+
+namespace {
+
+void set_rank(const char *name, guint rank) {
+  auto *factory = gst_element_factory_find(name);
+  if (!factory)
+    return;
+  gst_plugin_feature_set_rank(GST_PLUGIN_FEATURE(factory), rank);
+  gst_object_unref(factory);
+}
+
+StandIn stand_in(const std::string &name, Fault fault, unsigned good = 0) {
+  StandIn what;
+  what.name = name;
+  what.decoder = "openh264enc";
+  what.caps = "video/x-raw";
+  what.makes = "video/x-h264";
+  what.klass = "Codec/Encoder/Video/Hardware";
+  what.fault = fault;
+  what.good = good;
+  return what;
+}
+
+// Taken first, and by nobody afterwards.
+struct Registered {
+  explicit Registered(const StandIn &what)
+      : name(what.name), counts(register_stand_in(what)) {}
+  ~Registered() { set_rank(name.c_str(), GST_RANK_NONE); }
+
+  const std::string name;
+  const std::shared_ptr<StandInCounts> counts;
+};
+
+// Whoever listens to H.264 of a stand-in gets pictures in the end, one warning with both
+// names, and the application no error.
+void assert_replaced(const StandIn &what) {
+  Registered registered(what);
+  Ear ear;
+  InputShow show(test_picture());
+  show.play().listen(ear, Encoding::kH264);
+  show.expect_warning(what.name.c_str());
+  ear.expect_more(10);
+  fail_unless(registered.counts->made > 0);
+  const InputNews news = show.news();
+  fail_unless_equals_int(news.warnings.size(), 1);
+  fail_unless(InputShow::any(news.warnings, "x264enc"), "%s", show.describe().c_str());
+  fail_unless(news.errors.empty(), "%s", show.describe().c_str());
+  fail_unless(ear.frames().front().keyframe);
+  const auto bus = ObjPtr<GstBus>::adopt(gst_element_get_bus(show.pipeline()));
+  fail_unless(MessagePtr(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR)) == nullptr);
+}
+
+} // namespace
+
+GST_START_TEST(test_encoder_that_does_not_start_is_replaced) {
+  StandIn what = stand_in("vdnencnostart", Fault::kNone);
+  what.starts = false;
+  assert_replaced(what);
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_that_fails_at_once_is_replaced) {
+  assert_replaced(stand_in("vdnencerror", Fault::kError));
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_that_refuses_is_replaced) {
+  assert_replaced(stand_in("vdnencrefuse", Fault::kRefuse));
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_that_gives_nothing_is_replaced) {
+  assert_replaced(stand_in("vdnencstall", Fault::kStall));
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_that_does_not_return_is_replaced) {
+  assert_replaced(stand_in("vdnencblock", Fault::kBlock, 3));
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_that_fails_at_its_hundredth_frame_leaves_a_gap) {
+  Registered registered(stand_in("vdnenchundred", Fault::kError, 99));
+  Ear ear;
+  InputShow show(test_picture());
+  show.play().listen(ear, Encoding::kH264);
+  show.expect_warning("vdnenchundred failed");
+  ear.expect_more(30);
+  const auto frames = ear.frames();
+  unsigned starts = 0;
+  for (size_t i = 1; i < frames.size(); i++) {
+    fail_unless(frames[i].pts > frames[i - 1].pts);
+    fail_unless(frames[i].at - frames[i - 1].at < 2 * G_USEC_PER_SEC);
+    if (frames[i].discont) {
+      fail_unless(frames[i].keyframe);
+      starts++;
+    }
+  }
+  fail_unless_equals_int(starts, 1);
+  fail_unless(InputShow::any(show.news().warnings, "stand-in fails"));
+  fail_unless_equals_int(registered.counts->made, 1);
+}
+GST_END_TEST
+
+// It cannot follow a change of size: made anew, not given up.
+GST_START_TEST(test_encoder_that_dislikes_a_new_size_is_made_anew) {
+  StandIn what = stand_in("vdnencresize", Fault::kNone);
+  what.on_resize = Fault::kError;
+  what.faulty = 1;
+  Registered registered(what);
+  Ear ear;
+  InputShow show(test_picture("capsfilter name=wanted "
+                              "caps=video/x-raw,width=160,height=120,framerate=30/1"));
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(5);
+  gst_util_set_object_arg(G_OBJECT(show.child("wanted").get()), "caps",
+                          "video/x-raw,width=320,height=240,framerate=30/1");
+  fail_unless(show.wait([&] { return registered.counts->made == 2; }));
+  ear.expect_more(5);
+  show.assert_quiet();
+  fail_unless(ear.caps().back().find("width=(int)320") != std::string::npos);
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_of_which_none_works_is_an_error) {
+  Registered registered(stand_in("vdnenconly", Fault::kError));
+  for (const char *name : {"x264enc", "openh264enc", "avenc_h264_omx"})
+    set_rank(name, GST_RANK_NONE);
+  Ear ear;
+  InputShow show(test_picture(), video_input({Encoding::kH264}));
+  show.play().listen(ear, Encoding::kH264);
+  show.expect_error("no encoder of H264 works here");
+  fail_unless(InputShow::any(show.news().errors, "vdnenconly: stand-in fails"), "%s",
+              show.describe().c_str());
+  fail_unless(show.input().tracks().empty());
+}
+GST_END_TEST
+
+// VP8 goes on when H.264 cannot.
+GST_START_TEST(test_encoder_of_one_codec_may_be_missing) {
+  Registered registered(stand_in("vdnenconly2", Fault::kError));
+  for (const char *name : {"x264enc", "openh264enc", "avenc_h264_omx"})
+    set_rank(name, GST_RANK_NONE);
+  Ear ear, other;
+  InputShow show(test_picture());
+  show.play().listen(ear, Encoding::kH264);
+  show.expect_warning("no encoder of H264 works here");
+  show.listen(other, Encoding::kVp8);
+  other.expect_more(5);
+  fail_unless_equals_int(show.input().tracks().size(), 1);
+  fail_unless(show.news().errors.empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_of_the_user_comes_first_and_others_after_it) {
+  Registered registered(stand_in("vdnencuser", Fault::kError, 5));
+  set_rank("vdnencuser", GST_RANK_NONE);
+  InputConfig config = video_input();
+  config.encoder = "vdnencuser";
+  Ear ear;
+  InputShow show(test_picture(), config);
+  show.play().listen(ear, Encoding::kH264);
+  show.expect_warning("x264enc goes on");
+  ear.expect_more(5);
+  fail_unless_equals_string(show.news().made.front().c_str(), "vdnencuser");
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoder_keeps_the_rate_and_the_keyframes_of_the_table) {
+  StandIn what = stand_in("v4l2h264enc", Fault::kNone);
+  what.controls = true;
+  Registered registered(what);
+  Ear ear;
+  InputShow show(test_picture());
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(5);
+  show.input().set_bitrate(310);
+  {
+    std::lock_guard<std::mutex> lock(registered.counts->mutex);
+    fail_unless(InputShow::any(registered.counts->settings, "video_bitrate=(int)500000"));
+    fail_unless(InputShow::any(registered.counts->settings, "video_bitrate=(int)300000"));
+  }
+  show.assert_quiet();
+}
+GST_END_TEST
+
+static Suite *encoder_suite() {
+  Suite *suite = suite_create("encoder");
+  TCase *tc = tcase_create("encoder");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_encoder_that_does_not_start_is_replaced);
+  tcase_add_test(tc, test_encoder_that_fails_at_once_is_replaced);
+  tcase_add_test(tc, test_encoder_that_refuses_is_replaced);
+  tcase_add_test(tc, test_encoder_that_gives_nothing_is_replaced);
+  tcase_add_test(tc, test_encoder_that_does_not_return_is_replaced);
+  tcase_add_test(tc, test_encoder_that_fails_at_its_hundredth_frame_leaves_a_gap);
+  tcase_add_test(tc, test_encoder_that_dislikes_a_new_size_is_made_anew);
+  tcase_add_test(tc, test_encoder_of_which_none_works_is_an_error);
+  tcase_add_test(tc, test_encoder_of_one_codec_may_be_missing);
+  tcase_add_test(tc, test_encoder_of_the_user_comes_first_and_others_after_it);
+  tcase_add_test(tc, test_encoder_keeps_the_rate_and_the_keyframes_of_the_table);
+  return suite;
+}
+
+GST_CHECK_MAIN(encoder);
