@@ -26,7 +26,7 @@ bool settle_direction(const SdpSection &session, SdpSection *media, bool *active
     inherited.insert(inherited.end(), session.values(direction).size(), direction);
   }
   if (own.size() > 1)
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line has two directions");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an m-line has two directions");
   const char *direction = !own.empty()         ? own[0]
                           : !inherited.empty() ? inherited[0]
                                                : kDirections[0];
@@ -44,14 +44,14 @@ bool read_formats(const SdpSection &media, const MediaHead &head, FormatTable *t
   for (std::string_view value : media.values("rtpmap")) {
     const auto numbered = read_numbered(value, kMaxPayloadType);
     if (!numbered)
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an rtpmap is malformed");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an rtpmap is malformed");
     const auto parts = split_words(numbered->rest, '/');
     const auto rate = parts.size() < 2 ? std::nullopt : read_number(parts[1], G_MAXINT);
     Format &format = (*table)[numbered->number];
     if (!rate || *rate == 0)
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an rtpmap is malformed");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an rtpmap is malformed");
     if (format.payload_type >= 0)
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "a payload type is mapped twice");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "a payload type is mapped twice");
     format.payload_type = static_cast<int>(numbered->number);
     format.encoding = to_upper(parts[0]);
     format.clock_rate = static_cast<int>(*rate);
@@ -63,8 +63,8 @@ bool read_formats(const SdpSection &media, const MediaHead &head, FormatTable *t
   for (std::string_view word : head.formats) {
     const auto number = read_number(word, kMaxPayloadType);
     if (!number || listed[*number])
-      return refuse_offer(error, OFFER_ERROR_SYNTAX,
-                          "a payload type is malformed or listed twice");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX,
+                        "a payload type is malformed or listed twice");
     listed[*number] = true;
   }
   return true;
@@ -154,13 +154,13 @@ void read_ssrcs(SdpSection *media, bool is_data, Offer *offer) {
 bool read_data(const MediaHead &head, size_t index, bool removed, Offer *offer,
                GError **error) {
   if (head.formats.size() != 1 || head.formats[0] != "webrtc-datachannel")
-    return refuse_offer(error, OFFER_ERROR_SYNTAX,
-                        "an application m-line is no data channel");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX,
+                      "an application m-line is no data channel");
   if (removed)
     return true;
   if (offer->data_mline >= 0)
-    return refuse_offer(error, OFFER_ERROR_SYNTAX,
-                        "there are two m-lines for data channels");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX,
+                      "there are two m-lines for data channels");
   offer->data_mline = static_cast<int>(index);
   return true;
 }
@@ -186,7 +186,7 @@ bool read_media(SdpText *text, size_t index, Offer *offer, GError **error) {
   if (head->kind == "application")
     return read_data(*head, index, removed, offer, error);
   if (head->kind != "video" && head->kind != "audio")
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
   MediaLine line;
   line.index = static_cast<unsigned>(index);
   line.mid = offer->mids[index];
@@ -216,7 +216,7 @@ bool check_payload_types(const Offer &offer, GError **error) {
     for (const Format &format : line.formats) {
       const std::string meaning = meaning_of(line.kind, format);
       if (meanings.emplace(format.payload_type, meaning).first->second != meaning)
-        return refuse_offer(error, OFFER_ERROR_SYNTAX, "a payload type has two meanings");
+        return refuse_sdp(error, OFFER_ERROR_SYNTAX, "a payload type has two meanings");
     }
   return true;
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "offer.h"
-#include "sdp-lines.h"
+#include "sdp-check.h"
 
 namespace vdn {
 
@@ -18,9 +18,6 @@ struct MediaHead {
 };
 
 std::optional<MediaHead> read_head(const SdpSection &media);
-
-// Sets `error` to "offer: `problem`". Returns false.
-bool refuse_offer(GError **error, OfferError code, const char *problem);
 
 // Adds m-line `index` to `offer`, and takes out of it what we would not honour.
 bool read_media(SdpText *text, size_t index, Offer *offer, GError **error);

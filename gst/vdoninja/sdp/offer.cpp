@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "candidate-line.h"
 #include "fingerprint.h"
 #include "message.h"
 #include "offer-parts.h"
@@ -19,55 +18,6 @@ constexpr size_t kMaxMid = 64;
 // A bundled m-line may say port 0 and be alive all the same.
 bool is_removed(const SdpSection &media, const MediaHead &head) {
   return head.port == 0 && !media.has("bundle-only");
-}
-
-bool check_limits(std::string_view sdp, GError **error) {
-  if (sdp.size() > kMaxSdpBytes)
-    return refuse_offer(error, OFFER_ERROR_SIZE, "too long");
-  if (!g_utf8_validate_len(sdp.data(), sdp.size(), nullptr))
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "not UTF-8 text");
-  const auto lines = split_words(sdp, '\n');
-  if (lines.size() > kMaxOfferLines)
-    return refuse_offer(error, OFFER_ERROR_SIZE, "too many lines");
-  for (std::string_view line : lines)
-    if (line.size() > kMaxOfferLineLength)
-      return refuse_offer(error, OFFER_ERROR_SIZE, "a line is too long");
-  return true;
-}
-
-// GStreamer acts on attributes that nobody needs here: a jitterbuffer asks the NTP server
-// that `ts-refclk` names, whatever its address, and reads beyond a short one.
-void keep_known(SdpText *text) {
-  using Names = std::set<std::string_view>;
-  static const Names common = {"fingerprint", "ice-pwd",  "ice-ufrag", "inactive",
-                               "recvonly",    "sendonly", "sendrecv",  "setup"};
-  static const Names of_session = {"group", "ice-lite", "ice-options", "msid-semantic"};
-  static const Names of_media = {
-      "bundle-only", "candidate", "extmap",  "fmtp",       "framerate",
-      "mid",         "msid",      "rtcp-fb", "rtcp-mux",   "rtcp-rsize",
-      "rtpmap",      "sctp-port", "ssrc",    "ssrc-group", "max-message-size"};
-  const auto keep = [](SdpSection *section, const Names &own) {
-    section->remove_if([&own](std::string_view line) {
-      const auto name = line.substr(2, line.find(':') - 2);
-      return line.rfind("a=", 0) == 0 && !common.count(name) && !own.count(name);
-    });
-  };
-  keep(&text->session, of_session);
-  for (SdpSection &media : text->media)
-    keep(&media, of_media);
-}
-
-// Attributes that may stand once for all m-lines: webrtcbin reads some of them only
-// there.
-void copy_down(SdpText *text, const char *name) {
-  const auto found = text->session.values(name);
-  if (found.empty())
-    return;
-  const std::string line = std::string("a=") + name + ":" + std::string(found[0]);
-  for (SdpSection &media : text->media)
-    if (!media.has(name))
-      media.lines.push_back(line);
-  text->session.remove_attribute(name);
 }
 
 // webrtcbin 1.22 answers a removed m-line like a living one, and what it rejects itself
@@ -90,7 +40,7 @@ bool replace_removed(SdpText *text, size_t index, const SdpSection &living, Offe
     next.lines = {"m=video 9 UDP/TLS/RTP/SAVPF 26", "a=rtpmap:26 JPEG/90000",
                   "a=inactive"};
   else
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an m-line is neither media nor data");
   next.lines.insert(next.lines.begin() + 1, "c=IN IP4 0.0.0.0");
   next.lines.push_back("a=mid:" + mid);
   next.lines.push_back("a=rtcp-mux");
@@ -111,12 +61,12 @@ bool replace_all_removed(SdpText *text, Offer *offer, GError **error) {
   for (const SdpSection &media : text->media) {
     const auto head = read_head(media);
     if (!head)
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line is malformed");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an m-line is malformed");
     if (!living && !is_removed(media, *head))
       living = &media;
   }
   if (!living)
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "every m-line is removed");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "every m-line is removed");
   for (size_t i = 0; i < text->media.size(); i++)
     if (is_removed(text->media[i], *read_head(text->media[i])) &&
         !replace_removed(text, i, *living, offer, error))
@@ -124,57 +74,12 @@ bool replace_all_removed(SdpText *text, Offer *offer, GError **error) {
   return true;
 }
 
-// The one value of `name` that every m-line has; empty and `error` otherwise.
-std::string common_value(const SdpText &text, const char *name, OfferError code,
-                         GError **error) {
-  std::string common;
-  for (const SdpSection &media : text.media) {
-    const auto found = media.values(name);
-    if (found.size() != 1 || found[0].empty() ||
-        (!common.empty() && common != found[0])) {
-      g_set_error(error, offer_error_quark(), code,
-                  "offer: not every m-line has the same %s", name);
-      return {};
-    }
-    common = found[0];
-  }
-  return common;
-}
-
 bool check_setup(const SdpText &text, GError **error) {
   for (const SdpSection &media : text.media) {
     const auto found = media.values("setup");
     if (found.size() != 1 ||
         (found[0] != "actpass" && found[0] != "active" && found[0] != "passive"))
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line has no usable setup");
-  }
-  return true;
-}
-
-// webrtcbin refuses equal fingerprints in both places, and ones that differ in case.
-bool settle_fingerprint(SdpText *text, std::string *fingerprint, GError **error) {
-  std::vector<std::string_view> all = text->session.values("fingerprint");
-  for (const SdpSection &media : text->media) {
-    const auto own = media.values("fingerprint");
-    if (own.empty() && !text->session.has("fingerprint"))
-      return refuse_offer(error, OFFER_ERROR_SECURITY, "an m-line has no fingerprint");
-    all.insert(all.end(), own.begin(), own.end());
-  }
-  for (std::string_view value : all) {
-    const std::string normal = normalize_fingerprint(value);
-    if (normal.empty())
-      return refuse_offer(error, OFFER_ERROR_SECURITY, "a fingerprint is malformed");
-    if (!fingerprint->empty() && *fingerprint != normal)
-      return refuse_offer(error, OFFER_ERROR_SECURITY, "fingerprints differ");
-    *fingerprint = normal;
-  }
-  text->session.remove_attribute("fingerprint");
-  for (SdpSection &media : text->media) {
-    const auto own = media.values("fingerprint");
-    if (own.size() == 1 && own[0] == *fingerprint)
-      continue;
-    media.remove_attribute("fingerprint");
-    media.lines.push_back("a=fingerprint:" + *fingerprint);
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an m-line has no usable setup");
   }
   return true;
 }
@@ -184,10 +89,10 @@ bool check_mids(const SdpText &text, Offer *offer, GError **error) {
     const auto found = media.values("mid");
     if (found.size() != 1 || found[0].empty() || found[0].size() > kMaxMid ||
         found[0].find(' ') != std::string_view::npos)
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "an m-line has no usable mid");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "an m-line has no usable mid");
     std::string mid(found[0]);
     if (std::count(offer->mids.begin(), offer->mids.end(), mid))
-      return refuse_offer(error, OFFER_ERROR_SYNTAX, "two m-lines have the same mid");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "two m-lines have the same mid");
     offer->mids.push_back(std::move(mid));
   }
   return true;
@@ -202,21 +107,20 @@ bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
   });
   const auto groups = text->session.values("group");
   if (groups.size() > 1)
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "there is more than one bundle");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "there is more than one bundle");
   if (groups.empty())
     return text->media.size() == 1 ||
-           refuse_offer(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
+           refuse_sdp(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
   auto bundle = split_words(groups[0]);
   bundle.erase(bundle.begin());
   if (bundle.empty())
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "the bundle is empty");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "the bundle is empty");
   for (size_t i = 0; i < bundle.size(); i++)
     if (!std::count(offer.mids.begin(), offer.mids.end(), bundle[i]) ||
         std::count(bundle.begin(), bundle.begin() + i, bundle[i]))
-      return refuse_offer(error, OFFER_ERROR_SYNTAX,
-                          "the bundle names an unknown m-line");
+      return refuse_sdp(error, OFFER_ERROR_SYNTAX, "the bundle names an unknown m-line");
   if (bundle.size() != text->media.size())
-    return refuse_offer(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
+    return refuse_sdp(error, OFFER_ERROR_SYNTAX, "m-lines are not bundled");
   text->session.remove_attribute("group");
   std::string group = "a=group:BUNDLE";
   for (const std::string &mid : offer.mids)
@@ -227,22 +131,17 @@ bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
 
 } // namespace
 
-bool refuse_offer(GError **error, OfferError code, const char *problem) {
-  g_set_error(error, offer_error_quark(), code, "offer: %s", problem);
-  return false;
-}
-
 std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
   if (!check_limits(sdp, error))
     return std::nullopt;
   auto text = split_sdp(sdp);
   if (!text || text->session.lines.empty() || text->session.lines[0] != "v=0" ||
       text->media.empty()) {
-    refuse_offer(error, OFFER_ERROR_SYNTAX, "no session description with media");
+    refuse_sdp(error, OFFER_ERROR_SYNTAX, "no session description with media");
     return std::nullopt;
   }
   if (text->media.size() > kMaxMediaLines) {
-    refuse_offer(error, OFFER_ERROR_SIZE, "too many m-lines");
+    refuse_sdp(error, OFFER_ERROR_SIZE, "too many m-lines");
     return std::nullopt;
   }
   // Keys in the SDP are obsolete, and webrtcbin refuses them.
@@ -265,13 +164,7 @@ std::optional<Offer> read_offer(std::string_view sdp, GError **error) {
       return std::nullopt;
   if (!check_payload_types(offer, error))
     return std::nullopt;
-  for (SdpSection &section : text->media)
-    section.remove_if([](std::string_view line) {
-      if (line.rfind("a=candidate:", 0) != 0)
-        return line[0] == 'k';
-      // Hidden ones come by message, too; a session looks those up itself.
-      return !is_candidate_line(line.substr(2)) || !hidden_address(line).empty();
-    });
+  keep_candidates(&*text);
   offer.sdp = text->join();
   return offer;
 }
