@@ -22,8 +22,8 @@ public:
     gst_element_set_state(element, GST_STATE_NULL);
   }
 
-  // Sets `element`, a child of `bin`, to NULL by `how` and removes it, later. Thread:
-  // any.
+  // Sets `element` to NULL by `how`, later, and removes it from `bin` if it is a child
+  // of that. Thread: any.
   void dispose(GstBin *bin, ObjPtr<GstElement> element, Stop how = stop) {
     {
       Lock lock(mutex_);
@@ -50,7 +50,7 @@ public:
       held_up = std::exchange(pending_, {});
     }
     for (const auto &[bin, element] : held_up)
-      gst_bin_remove(bin.get(), element.get());
+      remove(bin.get(), element.get());
     return false;
   }
 
@@ -66,6 +66,11 @@ private:
     ObjPtr<GstElement> element;
     Stop stop;
   };
+
+  static void remove(GstBin *bin, GstElement *element) {
+    if (gst_object_has_as_parent(GST_OBJECT(element), GST_OBJECT(bin)))
+      gst_bin_remove(bin, element);
+  }
 
   static void run(GstElement *, gpointer data) {
     auto *work = static_cast<Work *>(data);
@@ -87,7 +92,7 @@ private:
     }
     if (!own.element)
       return; // wait() did not wait
-    gst_bin_remove(own.bin.get(), element.get());
+    remove(own.bin.get(), element.get());
     own.element.reset();
     element.reset(); // sockets close before wait() returns
     Lock lock(mutex_);

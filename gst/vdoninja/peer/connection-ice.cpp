@@ -87,6 +87,8 @@ bool Connection::reached() const {
 }
 
 void Connection::handle_candidates(const Message &message, bool over_channel) {
+  if (closed_)
+    return;
   if (message.session && config_.id && *message.session != *config_.id)
     return; // of an earlier connection
   // Whoever encrypts descriptions encrypts these, too.

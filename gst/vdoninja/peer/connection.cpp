@@ -94,19 +94,9 @@ bool Connection::make_webrtcbin(GError **error) {
   return true;
 }
 
-// It plays while the element is in PAUSED: connections stay up, and what is said at the
-// end, when states go down by PAUSED, leaves. Then running time goes on, too.
-bool Connection::start_webrtcbin(bool receives, GError **error) {
+void Connection::watch_inside(bool receives) {
   g_signal_connect(webrtc_.get(), "element-added", G_CALLBACK(on_element_added),
                    GINT_TO_POINTER(receives));
-  gst_element_set_locked_state(webrtc_.get(), TRUE);
-  gst_bin_add(bin_.get(), webrtc_.get());
-  gst_element_set_base_time(webrtc_.get(), config_.base_time);
-  if (gst_element_set_state(webrtc_.get(), GST_STATE_PLAYING) != GST_STATE_CHANGE_FAILURE)
-    return true;
-  g_set_error(error, connection_error_quark(), CONNECTION_ERROR_WEBRTC,
-              "webrtcbin does not start; GST_DEBUG=webrtcbin:5 says why");
-  return false;
 }
 
 Connection::Hook *Connection::new_hook() {

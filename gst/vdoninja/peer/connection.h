@@ -62,7 +62,7 @@ public:
   // From which time on running time counts, when the clock is another now.
   void set_base_time(GstClockTime time);
   // Nothing is told and no media begin afterwards; what was sent may still leave.
-  void stop();
+  virtual void stop();
   // stop(), and gives webrtcbin away.
   void close();
 
@@ -112,8 +112,8 @@ protected:
 
   // Makes webrtcbin; nothing runs yet.
   bool make_webrtcbin(GError **error);
-  // Adds it to the bin and has it play. `receives`: media are to come.
-  bool start_webrtcbin(bool receives, GError **error);
+  // Before anything runs. `receives`: media are to come.
+  void watch_inside(bool receives);
   // Takes apart what makes the connection.
   virtual void dispose();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "loop.h"
 
+#include <future>
 #include <string>
 
 #include <pthread.h>
@@ -68,6 +69,34 @@ bool Loop::post(Job job) {
     return false;
   attach(std::move(job));
   return true;
+}
+
+void Loop::run_and_wait(const Job &job) {
+  if (is_current()) {
+    job();
+    return;
+  }
+  // Shared: set_value() may still be at work when wait() returns.
+  auto done = std::make_shared<std::promise<void>>();
+  auto result = done->get_future();
+  if (post([&job, done] {
+        job();
+        done->set_value();
+      }))
+    result.wait();
+}
+
+void Loop::run_and_linger(const std::function<unsigned()> &job) {
+  auto done = std::make_shared<std::promise<void>>();
+  auto result = done->get_future();
+  auto timer = std::make_shared<std::unique_ptr<Timer>>();
+  const bool posted = post([this, &job, done, timer] {
+    *timer = std::make_unique<Timer>(*this);
+    (*timer)->start(job(), [done] { done->set_value(); });
+  });
+  if (posted)
+    result.wait();
+  run_and_wait([timer] { timer->reset(); }); // where it belongs
 }
 
 void Loop::stop(Job last) {

@@ -27,6 +27,12 @@ public:
   // Runs `job` on the loop, in the order of the calls. Thread: any. False once stop() was
   // called; the job is then dropped.
   bool post(Job job);
+  // Runs `job` on the loop and waits for it; not at all once the loop has stopped.
+  // Thread: any for which the loop does not wait; on the loop itself it runs at once.
+  void run_and_wait(const Job &job);
+  // The same, and then as many milliseconds as `job` says, in which the loop goes on.
+  // Thread: any but the loop.
+  void run_and_linger(const std::function<unsigned()> &job);
   // Refuses further jobs, runs those posted before, then `last`, and joins the thread.
   // Thread: any but the loop itself. A second call does nothing.
   void stop(Job last = {});

@@ -2,8 +2,8 @@
 #include "receiver.h"
 
 #include <algorithm>
-#include <future>
 
+#include "dtls-key.h"
 #include "structure-list.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_src_debug);
@@ -33,40 +33,17 @@ Receiver::Receiver(GstElement *element, Secret secret, SourcePlan plan,
 
 void Receiver::start() {
   loop_->post([this] { viewer_->connect(); });
-  gst_element_call_async(
-      element_, make_dtls_key, new std::weak_ptr<Receiver>(weak_from_this()),
-      [](gpointer data) { delete static_cast<std::weak_ptr<Receiver> *>(data); });
-}
-
-// The first DTLS element of a process makes an RSA key, which takes half a second on a PC
-// and more on small machines. No session is begun before, so that nobody waits for it in
-// there, least of all a change to NULL. Thread: GStreamer's pool.
-void Receiver::make_dtls_key(GstElement *, gpointer weak_receiver) {
-  ObjPtr<GstElement>::adopt(gst_element_factory_make("dtlsdec", nullptr));
-  auto self = static_cast<std::weak_ptr<Receiver> *>(weak_receiver)->lock();
-  if (self)
-    self->loop_->post([receiver = self.get()] { receiver->viewer_->admit_offers(); });
-}
-
-// A publisher that heard the goodbye stops sending at once, and serves us again at once.
-void Receiver::say_goodbye() {
-  auto said = std::make_shared<std::promise<void>>();
-  auto result = said->get_future();
-  bool posted = loop_->post([this, said] {
-    farewell_ = std::make_unique<Timer>(*loop_);
-    if (viewer_->leave())
-      farewell_->start(kFarewellMs, [said] { said->set_value(); });
-    else
-      said->set_value();
+  make_dtls_key(element_, [weak = weak_from_this()] {
+    if (auto self = weak.lock())
+      self->loop_->post([receiver = self.get()] { receiver->viewer_->admit_offers(); });
   });
-  if (posted)
-    result.wait();
 }
 
 void Receiver::close() {
-  say_goodbye();
+  // A publisher that heard the goodbye stops sending at once, and serves us again at
+  // once.
+  loop_->run_and_linger([this] { return viewer_->leave() ? kFarewellMs : 0; });
   loop_->stop([this] {
-    farewell_.reset();
     first_.reset();
     viewer_.reset();
   });
@@ -261,32 +238,16 @@ void Receiver::set_video_bitrate(unsigned kbps) {
   loop_->post([this, kbps] { viewer_->set_video_bitrate(kbps); });
 }
 
-// Runs `job` on the loop and waits for it; not at all once the loop has stopped.
-void Receiver::on_loop(const std::function<void()> &job) {
-  if (loop_->is_current()) {
-    job();
-    return;
-  }
-  // Shared: set_value() may still be at work when wait() returns.
-  auto done = std::make_shared<std::promise<void>>();
-  auto result = done->get_future();
-  if (loop_->post([&job, done] {
-        job();
-        done->set_value();
-      }))
-    result.wait();
-}
-
 bool Receiver::send(const std::string &stream_id, const std::string &json) {
   bool sent = false;
-  on_loop([&] { sent = viewer_ && viewer_->send(stream_id, json); });
+  loop_->run_and_wait([&] { sent = viewer_ && viewer_->send(stream_id, json); });
   return sent;
 }
 
 StructurePtr Receiver::stats(const std::string &stream_id) {
   StructurePtr result(gst_structure_new_empty("vdoninja/stats"));
   StructureList streams;
-  on_loop([&] {
+  loop_->run_and_wait([&] {
     if (!viewer_)
       return;
     for (const auto &stream : viewer_->streams()) {

@@ -59,8 +59,6 @@ public:
   void child_failed(ObjPtr<GstObject> source, const GError *error);
 
 private:
-  void on_loop(const std::function<void()> &job);
-
   // Of the viewer.
   std::vector<const Format *> choose(const Stream &stream, const Offer &offer) override;
   void media(const Stream &stream, IncomingTrack track) override;
@@ -86,8 +84,6 @@ private:
   void ended(const Stream &stream);
   void tell(bool fatal, GQuark domain, int code, const std::string &text);
   void keep_time(ObjPtr<GstClock> clock, GstClockTime base_time);
-  static void make_dtls_key(GstElement *, gpointer weak_receiver);
-  void say_goodbye();
   void peer_news(const Stream &stream, const Message &message);
 
   GstElement *element_;
@@ -98,7 +94,7 @@ private:
   // Made, used and dropped on the loop, but for clearing the pads once it stopped.
   std::unique_ptr<Outputs> outputs_;
   std::unique_ptr<Viewer> viewer_;
-  std::unique_ptr<Timer> farewell_, first_;
+  std::unique_ptr<Timer> first_;
   const unsigned timeout_s_;
   // Of the sessions, from the first PLAYING on.
   ObjPtr<GstClock> clock_;

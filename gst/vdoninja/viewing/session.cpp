@@ -48,7 +48,22 @@ bool Session::setup(GError **error) {
          if (auto self = static_cast<Hook *>(data)->lock<Session>())
            self->channel_arrived(ObjPtr<GstWebRTCDataChannel>::ref(channel), true);
        }));
-  return start_webrtcbin(true, error);
+  watch_inside(true);
+  // It plays while the element is in PAUSED: connections stay up, and what is said at the
+  // end, when states go down by PAUSED, leaves. Then running time goes on, too.
+  gst_element_set_locked_state(webrtc_.get(), TRUE);
+  gst_bin_add(bin_.get(), webrtc_.get());
+  gst_element_set_base_time(webrtc_.get(), config().base_time);
+  if (gst_element_set_state(webrtc_.get(), GST_STATE_PLAYING) != GST_STATE_CHANGE_FAILURE)
+    return true;
+  g_set_error(error, connection_error_quark(), CONNECTION_ERROR_WEBRTC,
+              "webrtcbin does not start; GST_DEBUG=webrtcbin:5 says why");
+  return false;
+}
+
+void Session::stop() {
+  announced_.clear();
+  Connection::stop();
 }
 
 bool Session::send_on_socket(const std::string &text) {

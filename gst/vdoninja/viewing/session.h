@@ -71,6 +71,7 @@ public:
                                    GError **error);
   void handle_offer(const Message &message, bool over_channel);
   void set_latency(unsigned ms);
+  void stop() override;
   // As the data channel has it.
   void set_round_trip(gint64 us) { repair_hints_->round_trip_us = us; }
   // RTP packets and data-channel messages received so far; it grows while the peer lives.
