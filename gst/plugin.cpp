@@ -5,6 +5,9 @@
 #ifdef HAVE_VDONINJASRC
 #include "gstvdoninjasrc.h"
 #endif
+#ifdef HAVE_VDONINJASINK
+#include "gstvdoninjasink.h"
+#endif
 #ifdef HAVE_SHMNUMPYSINK
 #include "gstshmnumpysink.h"
 #endif
@@ -14,6 +17,9 @@ static gboolean plugin_init(GstPlugin *plugin) {
 #ifdef HAVE_VDONINJASRC
   registered |= GST_ELEMENT_REGISTER(vdoninjasrc, plugin);
 #endif
+#ifdef HAVE_VDONINJASINK
+  registered |= GST_ELEMENT_REGISTER(vdoninjasink, plugin);
+#endif
 #ifdef HAVE_SHMNUMPYSINK
   registered |= GST_ELEMENT_REGISTER(shmnumpysink, plugin);
 #endif
@@ -21,5 +27,5 @@ static gboolean plugin_init(GstPlugin *plugin) {
 }
 
 GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, vdoninja,
-                  "VDO.Ninja streams in, frames for NumPy out", plugin_init, VERSION,
+                  "VDO.Ninja streams in and out, frames for NumPy", plugin_init, VERSION,
                   "LGPL", PACKAGE, "https://vdo.ninja")

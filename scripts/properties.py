@@ -15,7 +15,8 @@ PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs",
                     "properties.md")
 # Element: an element of the same base class, whose properties are left out, and the
 # inherited properties that are worth a row all the same.
-ELEMENTS = {"vdoninjasrc": ("bin", ()), "shmnumpysink": ("fakesink", ("sync",))}
+ELEMENTS = {"vdoninjasrc": ("bin", ()), "vdoninjasink": ("bin", ()),
+            "shmnumpysink": ("fakesink", ("sync",))}
 HIDDEN = ("show-preroll-frame",)
 
 
@@ -82,8 +83,8 @@ def table(element: str) -> str:
     inherited = set(inspect(base)) - set(kept)
     rows = ["| property | default, other values | set | what it does |", "|---|---|---|---|"]
     for name, lines in sorted(inspect(element).items()):
-        if name in HIDDEN or name in inherited and not (element == "vdoninjasrc" and
-                                                       name == "stats"):
+        if name in HIDDEN or name in inherited and not (name == "stats" and
+                                                       element.startswith("vdoninja")):
             continue
         blurb = lines[0].replace("|", "\\|").replace("<", "&lt;")
         rows.append(f"| `{name}` | {kind(name, lines)} | {when(lines)} | {blurb} |")

@@ -48,7 +48,7 @@ cppcheck)
     skip "cppcheck is not version 2.10, and every one finds something else: $(cppcheck --version)"
   mapfile -d '' -t sources < <(files 'gst/*.cpp' 'gst/*.hpp')
   includes=(gst/common gst/shmnumpy gst/shmnumpy/writer
-    gst/vdoninja/{protocol,sdp,signaling,peer,viewing,pads,element,source})
+    gst/vdoninja/{protocol,sdp,signaling,peer,viewing,pads,inputs,pacing,publishing,element,source,sink})
   cppcheck --quiet -j 2 --std=c++17 --language=c++ --error-exitcode=1 \
     --enable=warning,performance,portability --suppressions-list=tests/cppcheck.supp \
     "${includes[@]/#/-I}" "${sources[@]}"

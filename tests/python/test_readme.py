@@ -3,7 +3,8 @@
 
 A block of `sh` or `python` that needs a stream has a comment above it: <!-- run --> or
 <!-- run: codec=h264 password=secret --> for what the publisher must be, <!-- run: once -->
-for a program that ends by itself, <!-- skip: why --> for what cannot run here. A launch line in a block without one fails the test.
+for a program that ends by itself, <!-- run: publish --> for a line that publishes, which a
+viewer then watches, <!-- skip: why --> for what cannot run here. A launch line in a block without one fails the test.
 
 What a line says stays as it is, but for the place of the server, the name of the shared
 memory, and displays and loudspeakers, which become sinks that only wait for the clock.
@@ -52,6 +53,7 @@ IDS = [f"{name}-{number}" for number, (name, *_) in enumerate(CASES)]
 def adapt(line, server, name):
     """The description of the pipeline, with our server, shared memory and sinks."""
     ours = {"vdoninjasrc": [f"server={server}", "signaling=hosted"],
+            "vdoninjasink": [f"server={server}", "signaling=hosted"],
             "shmnumpysink": [f"shm-name={name}", "udp-port=0"]}
     displays = {"autovideosink": "fakesink sync=true", "autoaudiosink": "fakesink sync=true"}
     result, pending = [], []
@@ -90,7 +92,7 @@ class Pipeline:
         parent = element.get_parent()
         while parent and parent != self.pipeline:
             factory = parent.get_factory()
-            if factory and factory.get_name() == "vdoninjasrc":
+            if factory and factory.get_name() in ("vdoninjasrc", "vdoninjasink"):
                 return
             parent = parent.get_parent()
         factory = element.get_factory()
@@ -178,6 +180,9 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
     if language == "python":
         run_python(text, name)
         return
+    if options == "publish":
+        watch(text, name)
+        return
     with needs(options) as publisher:
         with Pipeline(adapt(text, publisher.server, name)) as pipeline:
             pipeline.play()
@@ -188,6 +193,16 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
                 pipeline.finish()
     if " -e " in text:
         check_recording(tmp_path)
+
+
+def watch(line, name):
+    """A line that publishes, seen by a viewer."""
+    stream_id = re.search(r"stream-id=(\w+)", line)[1]
+    viewer = f"vdoninjasrc stream-id={stream_id} ! fakesink sync=false"
+    with Publisher([]) as nobody:
+        with Pipeline(adapt(line, nobody.server, name)), \
+                Pipeline(adapt("x " + viewer, nobody.server, name)) as watching:
+            watching.play()
 
 
 def check_recording(folder):

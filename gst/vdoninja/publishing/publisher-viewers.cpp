@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The half of publisher.h that has to do with its viewers: who asks, who is served, and
+// what they say.
+#include <algorithm>
+#include <utility>
+
+#include "publisher.h"
+#include "random-id.h"
+#include "structure-list.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+constexpr size_t kMaxHandshakes = 8;
+constexpr size_t kMaxWaiting = 100;
+constexpr gint64 kWaitingUs = 15 * G_USEC_PER_SEC;
+constexpr size_t kMaxEarlyMessages = 100;
+// Who asks again: heard from within so long, it is served; one that shakes hands for not
+// longer than this is, too; else it is pinged, and has so long to answer.
+constexpr gint64 kHeardUs = 2 * G_USEC_PER_SEC;
+constexpr gint64 kHandshakeUs = 3 * G_USEC_PER_SEC;
+constexpr unsigned kDoubtMs = 1500;
+constexpr unsigned kLingerMs = 200;
+constexpr gint64 kRejectEachUs = G_USEC_PER_SEC;
+constexpr size_t kSessionLetters = 6;
+
+} // namespace
+
+void Publisher::asked(const std::string &peer) {
+  if (left_ || failed_ || is_served(peer))
+    return;
+  if (viewers_.count(peer))
+    end(peer, false, "it asked anew");
+  if (config_.max_viewers && viewers_.size() >= config_.max_viewers) {
+    if (!std::exchange(told_full_, true))
+      observer_.problem(GST_RESOURCE_ERROR_NO_SPACE_LEFT,
+                        "more than max-viewers=" + std::to_string(config_.max_viewers) +
+                            " want to watch; the others are not answered",
+                        false);
+    return;
+  }
+  remember(peer);
+  serve_waiting();
+}
+
+void Publisher::remember(const std::string &peer) {
+  const bool waits = std::any_of(waiting_.begin(), waiting_.end(),
+                                 [&](const auto &one) { return one.peer == peer; });
+  if (!waits && waiting_.size() < kMaxWaiting)
+    waiting_.push_back({peer, g_get_monotonic_time()});
+}
+
+// Whether it is to be left alone. A silent one is asked whether it lives, and replaced
+// when it does not say so.
+bool Publisher::is_served(const std::string &peer) {
+  const auto at = viewers_.find(peer);
+  if (at == viewers_.end())
+    return false;
+  Viewer &viewer = at->second;
+  const gint64 now = g_get_monotonic_time();
+  if (!viewer.watcher->is_connected())
+    return now - viewer.watcher->begun_us() < kHandshakeUs;
+  if (viewer.watcher->is_alive(kHeardUs))
+    return true;
+  if (!viewer.doubted_us) {
+    viewer.doubted_us = now;
+    viewer.watcher->send(encode_ping(g_get_real_time() / 1000));
+  }
+  if (now - viewer.doubted_us < kDoubtMs * 1000) {
+    remember(peer); // it asks once only
+    return true;
+  }
+  return false;
+}
+
+void Publisher::serve_waiting() {
+  const gint64 now = g_get_monotonic_time();
+  if (!is_ready())
+    return;
+  std::deque<Request> again;
+  while (!waiting_.empty()) {
+    const Request request = waiting_.front();
+    waiting_.pop_front();
+    const auto known = viewers_.find(request.peer);
+    if (known != viewers_.end()) {
+      if (known->second.watcher->is_alive(kHeardUs)) {
+        known->second.doubted_us = 0; // it lives after all
+        continue;
+      }
+      if (now - known->second.doubted_us < kDoubtMs * 1000) {
+        again.push_back(request);
+        continue;
+      }
+      end(request.peer, false, "it asked anew and does not answer");
+    }
+    const auto shaking =
+        std::count_if(viewers_.begin(), viewers_.end(), [](const auto &entry) {
+          return !entry.second.watcher->is_connected();
+        });
+    if (now - request.since_us > kWaitingUs)
+      continue;
+    if (static_cast<size_t>(shaking) >= kMaxHandshakes) {
+      again.push_back(request);
+      continue;
+    }
+    serve(request.peer);
+  }
+  waiting_ = std::move(again);
+}
+
+bool Publisher::serve(const std::string &peer) {
+  Viewer viewer;
+  GError *raw = nullptr;
+  viewer.watcher = make_watcher(peer, viewer, &raw);
+  const ErrorPtr error(raw);
+  if (!viewer.watcher) {
+    observer_.problem(GST_RESOURCE_ERROR_FAILED,
+                      std::string("a viewer cannot be served: ") + error->message, false);
+    return false;
+  }
+  viewers_[peer] = std::move(viewer);
+  return true;
+}
+
+std::shared_ptr<Watcher> Publisher::make_watcher(const std::string &peer,
+                                                 const Viewer &viewer, GError **error) {
+  WatcherConfig config;
+  config.connection = config_.connection;
+  config.connection.peer = peer;
+  config.connection.id = random_id(kSessionLetters);
+  config.connection.wire_id = config_.presence.wire_id;
+  config.connection.turn_servers = relays_.uris(config_.connection.gather_on_loopback);
+  for (size_t i = 0; i < media_.size(); i++)
+    if (viewer.left_over.empty() || viewer.left_over[i])
+      config.media.push_back(media_[i]);
+  PublisherInfo info = config_.info;
+  info.in_room = !config_.presence.room.empty();
+  info.width = served_.width;
+  info.height = served_.height;
+  info.fps = served_.fps;
+  info.video_codec = served_.video_codec;
+  info.stereo = served_.stereo;
+  config.info = encode_info(info);
+  config.clock = clock_;
+  config.limits = config_.limits;
+  config.paced = config_.paced;
+  config.refuse_plain = secret_.custom();
+  WatcherObserver &observer = *this;
+  auto watcher = Watcher::create(loop_, home_, disposer_, presence_.address(), secret_,
+                                 std::move(config), observer, error);
+  if (watcher)
+    observer_.webrtcbin_ready(peer, watcher->webrtcbin());
+  return watcher;
+}
+
+std::map<std::string, Publisher::Viewer>::iterator
+Publisher::find(const Message &message) {
+  const auto at = viewers_.find(message.peer);
+  if (at == viewers_.end())
+    return at;
+  const auto &ours = at->second.watcher->id();
+  const bool other = message.session && ours && *message.session != *ours;
+  return other ? viewers_.end() : at;
+}
+
+void Publisher::handle_answer(const Message &message) {
+  const auto at = find(message);
+  if (at == viewers_.end())
+    return;
+  const auto watcher = at->second.watcher; // which may end in there
+  const auto early = std::exchange(at->second.early, {});
+  watcher->handle_answer(message, false);
+  for (const auto &candidates : early)
+    watcher->handle_candidates(candidates, false);
+}
+
+void Publisher::handle_candidates(const Message &message) {
+  const auto at = find(message);
+  if (at == viewers_.end() || message.from_publisher)
+    return;
+  if (at->second.watcher->is_answered())
+    at->second.watcher->handle_candidates(message, false);
+  else if (at->second.early.size() < kMaxEarlyMessages)
+    at->second.early.push_back(message);
+}
+
+void Publisher::watcher_joined(Watcher &watcher) {
+  GST_INFO_OBJECT(home_, "viewer %s watches", watcher.peer().c_str());
+  rate_.set(watcher.peer(), watcher.rate());
+  update_state();
+  observer_.viewer_joined(watcher.peer(), watcher.label());
+}
+
+void Publisher::watcher_ended(Watcher &watcher, const std::string &why) {
+  end(std::string(watcher.peer()), true, why);
+}
+
+// A fresh offer of what is left, once: webrtcbin cannot apply an answer that rejects a
+// line. In an answer that takes everything there is nothing left to reject.
+void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accepted) {
+  const std::string peer = watcher.peer();
+  const bool first = viewers_[peer].left_over.empty();
+  const bool any = std::find(accepted.begin(), accepted.end(), true) != accepted.end();
+  for (size_t i = 0; i < accepted.size() && i < media_.size(); i++)
+    if (!accepted[i] && media_[i].kind == MediaKind::kVideo)
+      observer_.problem(GST_RESOURCE_ERROR_FAILED,
+                        "viewer " + peer + " takes none of our video codecs", false);
+  end(peer, false, "it rejected a medium");
+  if (!any || !first)
+    return;
+  Viewer viewer;
+  viewer.left_over = accepted;
+  GError *raw = nullptr;
+  viewer.watcher = make_watcher(peer, viewer, &raw);
+  const ErrorPtr error(raw);
+  if (viewer.watcher)
+    viewers_[peer] = std::move(viewer);
+}
+
+void Publisher::watcher_message(Watcher &watcher, const Message &message,
+                                const ViewerRequest &request, std::string_view text) {
+  const std::string peer = watcher.peer();
+  if (message.bye) {
+    end(peer, false, "it left");
+    return;
+  }
+  if (message.ice_restart) {
+    end(peer, false, "it asked for a fresh connection");
+    asked(peer);
+    return;
+  }
+  const auto at = viewers_.find(peer);
+  if (at == viewers_.end())
+    return;
+  answer_controls(at->second, request);
+  if (!message.ping && !message.pong)
+    observer_.received(peer, text);
+}
+
+void Publisher::answer_controls(Viewer &viewer, const ViewerRequest &request) {
+  const gint64 now = g_get_monotonic_time();
+  if (!request.refused.empty() && now - viewer.rejected_us > kRejectEachUs) {
+    viewer.rejected_us = now;
+    for (const auto &name : request.refused)
+      viewer.watcher->send(encode_rejected(name));
+  }
+  viewer.repeats_stats = request.stats_repeated.value_or(viewer.repeats_stats);
+  if (request.stats || request.stats_repeated.value_or(false))
+    viewer.watcher->send(stats_message());
+}
+
+std::string Publisher::stats_message() const {
+  PublisherStats stats;
+  stats.label = config_.info.label;
+  stats.video_kbit_s = rate_.kbit_s();
+  stats.width = served_.width;
+  stats.height = served_.height;
+  stats.encoder = served_.video_codec;
+  stats.limited_by = rate_.kbit_s() < config_.limits.max_kbit_s ? "bandwidth" : "none";
+  return encode_stats(config_.presence.wire_id, stats);
+}
+
+void Publisher::let_go() {
+  const gint64 now = g_get_monotonic_time();
+  while (!leaving_.empty() && now - leaving_.front().first >= kLingerMs * 1000) {
+    leaving_.front().second->close();
+    leaving_.erase(leaving_.begin());
+  }
+  if (!leaving_.empty())
+    linger_.start(kLingerMs, [this] { let_go(); });
+}
+
+void Publisher::end(const std::string &peer, bool say_bye, const std::string &why) {
+  const auto at = viewers_.find(peer);
+  if (at == viewers_.end())
+    return;
+  const auto watcher = at->second.watcher;
+  const bool joined = watcher->is_connected();
+  viewers_.erase(at);
+  rate_.remove(peer);
+  keyframes_.remove(peer);
+  told_full_ = false;
+  GST_INFO_OBJECT(home_, "viewer %s: %s", peer.c_str(), why.c_str());
+  const bool said = say_bye && watcher->send(encode_bye());
+  watcher->stop();
+  if (said) {
+    leaving_.emplace_back(g_get_monotonic_time(), watcher);
+    if (!linger_.active())
+      linger_.start(kLingerMs, [this] { let_go(); });
+  } else {
+    watcher->close();
+  }
+  update_rate();
+  update_state();
+  if (joined)
+    observer_.viewer_left(peer, why);
+}
+
+void Publisher::add_stats(GstStructure *to) {
+  StructureList viewers;
+  for (auto &[peer, viewer] : viewers_) {
+    StructurePtr about(
+        gst_structure_new("viewer", "id", G_TYPE_STRING, peer.c_str(), nullptr));
+    viewer.watcher->add_stats(about.get());
+    const Keyframes::Counts counts = keyframes_.counts(peer);
+    gst_structure_set(about.get(), "slow", G_TYPE_BOOLEAN,
+                      static_cast<gboolean>(rate_.is_slow(peer)), "keyframes-asked",
+                      G_TYPE_UINT, counts.asked, "keyframes-refused", G_TYPE_UINT,
+                      counts.refused, nullptr);
+    viewers.add(std::move(about));
+  }
+  gst_structure_set(to, "video-bitrate", G_TYPE_UINT, rate_.kbit_s(), "keyframes",
+                    G_TYPE_UINT, keyframes_.counts().made, nullptr);
+  viewers.put(to, "viewers");
+}
+
+} // namespace vdn

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The publisher role: announces a stream on one server, and serves who asks for it.
+// Thread: loop, for everything.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "disposer.h"
+#include "presence.h"
+#include "relays.h"
+#include "watcher.h"
+
+namespace vdn {
+
+struct PublisherConfig {
+  PresenceConfig presence;     // with the wire id
+  ConnectionConfig connection; // template
+  PublisherInfo info;          // template
+  BandwidthLimits limits;      // of video
+  bool paced = true;           // congestion control
+  unsigned max_viewers = 0;    // 0: no limit
+  bool retries_conflict = true;
+};
+
+enum class PublisherState {
+  kDisconnected,
+  kConnecting,   // to the server
+  kPublished,    // whoever wants to can watch
+  kStreaming,    // somebody watches
+  kReconnecting, // the server is away, who watches goes on
+  kFailed        // nothing more is tried
+};
+
+struct Served {
+  unsigned width = 0, height = 0, fps = 0;
+  std::string video_codec; // lower case
+  bool stereo = false;
+};
+
+// Who has a publisher. Thread: loop.
+class PublisherObserver {
+public:
+  virtual void state_changed(PublisherState state) = 0;
+  // Once, when the server has been told first.
+  virtual void published() = 0;
+  virtual void webrtcbin_ready(const std::string &viewer, GstElement *webrtcbin) = 0;
+  virtual void viewer_joined(const std::string &viewer, const std::string &label) = 0;
+  virtual void viewer_left(const std::string &viewer, const std::string &why) = 0;
+  // Of a viewer, on its data channel; for the application.
+  virtual void received(const std::string &viewer, std::string_view text) = 0;
+  // All video encoders are to send a keyframe now, and to make so much.
+  virtual void keyframe_wanted() = 0;
+  virtual void bitrate_wanted(unsigned kbit_s) = 0;
+  // `code` is of GST_RESOURCE_ERROR. fatal: nothing more will be tried.
+  virtual void problem(int code, const std::string &text, bool fatal) = 0;
+
+protected:
+  ~PublisherObserver() = default;
+};
+
+class Publisher final : PresenceObserver, WatcherObserver {
+public:
+  // `home`: the element; it and `observer` outlive this.
+  Publisher(Loop &loop, GstBin *home, std::shared_ptr<Disposer> disposer, Secret secret,
+            PublisherConfig config, PublisherObserver &observer);
+  ~Publisher();
+  Publisher(const Publisher &) = delete;
+  Publisher &operator=(const Publisher &) = delete;
+
+  // Opens the socket.
+  void connect();
+  // What there is to watch; the stream is announced once there is something, and time.
+  void set_media(std::vector<Medium> media, const Served &served);
+  // From when on running time counts.
+  void set_time(ObjPtr<GstClock> clock, GstClockTime base_time);
+  // DTLS needs a key, which may take its time to be made.
+  void admit();
+  void set_limits(const BandwidthLimits &limits);
+  void set_muted(std::optional<bool> video, std::optional<bool> audio);
+  void request_keyframe();
+  // To one viewer, to all when empty. False when nobody got it.
+  bool send(const std::string &viewer, const std::string &json);
+  bool kick(const std::string &viewer);
+  // Says goodbye to all; false when there is nobody to hear it.
+  bool leave();
+  void close_all();
+
+  PublisherState state() const { return state_; }
+  unsigned kbit_s() const { return rate_.kbit_s(); }
+  size_t viewers() const;
+  // Adds the list "viewers" and what is common to all.
+  void add_stats(GstStructure *to);
+
+private:
+  // A viewer that asked and is not offered to yet.
+  struct Request {
+    std::string peer;
+    gint64 since_us;
+  };
+  struct Viewer {
+    std::shared_ptr<Watcher> watcher;
+    std::deque<Message> early;   // candidates before its answer
+    std::vector<bool> left_over; // media that it takes; empty: all
+    gint64 doubted_us = 0;       // asked again meanwhile, and pinged
+    bool repeats_stats = false;
+    gint64 rejected_us = 0;
+  };
+
+  // Of the socket.
+  void socket_opened() override;
+  void entered() override;
+  void received(const Message &message) override;
+  void alerted(Alert alert, const std::string &text) override;
+  void socket_changed() override { update_state(); }
+  void socket_failed(const std::string &why) override;
+  void message_ignored(const std::string &why) override;
+  void undecryptable(const std::string &why) override;
+
+  // Of the viewers.
+  bool send_on_socket(const std::string &text) override { return presence_.send(text); }
+  void gathered(bool relayed) override { relays_.gathered(relayed); }
+  void watcher_joined(Watcher &watcher) override;
+  void watcher_ended(Watcher &watcher, const std::string &why) override;
+  void media_rejected(Watcher &watcher, const std::vector<bool> &accepted) override;
+  void watcher_message(Watcher &watcher, const Message &message,
+                       const ViewerRequest &request, std::string_view text) override;
+  void keyframe_wanted(Watcher &watcher, KeyframeCause cause) override;
+  void keyframe_came(GstClockTime time) override;
+  void rate_changed(Watcher &watcher) override;
+
+  bool is_ready() const { return admitted_ && clock_ && !media_.empty(); }
+  void announce();
+  bool is_for_our_stream(const Message &message) const;
+  void asked(const std::string &peer);
+  void remember(const std::string &peer);
+  bool is_served(const std::string &peer);
+  void serve_waiting();
+  bool serve(const std::string &peer);
+  std::shared_ptr<Watcher> make_watcher(const std::string &peer, const Viewer &viewer,
+                                        GError **error);
+  void handle_answer(const Message &message);
+  void handle_candidates(const Message &message);
+  void let_go();
+  void end(const std::string &peer, bool say_bye, const std::string &why);
+  std::map<std::string, Viewer>::iterator find(const Message &message);
+  void answer_controls(Viewer &viewer, const ViewerRequest &request);
+  std::string stats_message() const;
+  void ask_encoders();
+  void update_rate();
+  void tick();
+  void update_state();
+
+  Loop &loop_;
+  GstBin *const home_;
+  const std::shared_ptr<Disposer> disposer_;
+  const Secret secret_;
+  PublisherConfig config_;
+  PublisherObserver &observer_;
+  Relays relays_;
+  Presence presence_;
+  std::vector<Medium> media_;
+  Served served_;
+  ObjPtr<GstClock> clock_;
+  bool admitted_ = false;
+  bool seeded_ = false;     // on this socket
+  bool was_seeded_ = false; // ever
+  bool left_ = false;
+  bool failed_ = false;
+  unsigned conflicts_ = 0;
+  bool told_full_ = false;
+  std::deque<Request> waiting_;
+  std::map<std::string, Viewer> viewers_;
+  // Their goodbyes are on the way.
+  std::vector<std::pair<gint64, std::shared_ptr<Watcher>>> leaving_;
+  SharedRate rate_;
+  unsigned told_kbit_s_ = 0;
+  Keyframes keyframes_;
+  GstClockTime keyframe_time_ = GST_CLOCK_TIME_NONE; // of the newest
+  PublisherState state_ = PublisherState::kDisconnected;
+  Timer tick_, keyframe_, linger_, conflict_;
+};
+
+} // namespace vdn

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a viewer is sent: by its wishes, by its network, and as long as it is there.
+#include <algorithm>
+#include <utility>
+
+#include "watcher.h"
+
+GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
+#define GST_CAT_DEFAULT vdoninja_session_debug
+
+namespace vdn {
+
+namespace {
+
+// Without a word from it: ask, send it no video, give it up. 1.22 has no consent checks,
+// and calls a killed peer connected for 45 s and more.
+constexpr gint64 kAskAfterUs = 3 * G_USEC_PER_SEC;
+constexpr gint64 kStopAfterUs = 6 * G_USEC_PER_SEC;
+constexpr gint64 kGoneAfterUs = 12 * G_USEC_PER_SEC;
+constexpr gint64 kAnswerWithinUs = 15 * G_USEC_PER_SEC;
+constexpr gint64 kConnectWithinUs = 20 * G_USEC_PER_SEC;
+
+bool is_video(const Feed &feed) {
+  return feed.track()->is_video();
+}
+
+} // namespace
+
+void Watcher::take_request(const ViewerRequest &request) {
+  if (request.label)
+    label_ = *request.label;
+  const bool video = request.video.value_or(wants_video_);
+  const bool audio = request.audio.value_or(wants_audio_);
+  const int wish = request.video_bitrate.value_or(wish_kbit_s_);
+  const bool changed =
+      video != wants_video_ || audio != wants_audio_ || wish != wish_kbit_s_;
+  wants_video_ = video;
+  wants_audio_ = audio;
+  wish_kbit_s_ = wish;
+  if (openness_ == Openness::kWaitsForWord && (request.video || request.audio)) {
+    show();
+  } else if (changed && openness_ == Openness::kOpen) {
+    open_feeds();
+    observer_.rate_changed(*this);
+  }
+  if (request.keyframe && !closed_)
+    observer_.keyframe_wanted(*this, KeyframeCause::kAsked);
+}
+
+// The first media.
+void Watcher::show() {
+  first_word_.stop();
+  openness_ = Openness::kOpen;
+  joined_ = true;
+  open_feeds();
+  observer_.watcher_joined(*this);
+  if (!closed_)
+    observer_.rate_changed(*this);
+}
+
+void Watcher::open_feeds() {
+  bool keyframe = false;
+  for (auto &feed : feeds_) {
+    const bool wanted =
+        is_video(*feed) ? wants_video_ && wish_kbit_s_ != 0 && !silent_ : wants_audio_;
+    keyframe |= wanted && is_video(*feed) && !feed->is_open();
+    feed->set_open(wanted);
+  }
+  if (keyframe)
+    observer_.keyframe_wanted(*this, KeyframeCause::kJoined);
+}
+
+void Watcher::set_limits(const BandwidthLimits &limits) {
+  config_.limits = limits;
+  bandwidth_.set_limits(limits);
+  tell_pacer();
+}
+
+void Watcher::set_slow(bool slow) {
+  for (auto &feed : feeds_)
+    feed->set_slow(slow && is_video(*feed));
+}
+
+bool Watcher::waits_for_keyframe() const {
+  return std::any_of(feeds_.begin(), feeds_.end(),
+                     [](const auto &feed) { return is_video(*feed) && feed->waits(); });
+}
+
+bool Watcher::is_alive(gint64 us) const {
+  return joined_ && g_get_monotonic_time() - heard_us_ < us;
+}
+
+ViewerRate Watcher::rate() const {
+  ViewerRate rate;
+  rate.estimate = config_.paced ? bandwidth_.kbit_s() : config_.limits.max_kbit_s;
+  rate.wish = wish_kbit_s_ > 0 ? static_cast<unsigned>(wish_kbit_s_) : 0;
+  if (described_kbit_s_ && (!rate.wish || described_kbit_s_ < rate.wish))
+    rate.wish = described_kbit_s_;
+  rate.video =
+      openness_ == Openness::kOpen && wants_video_ && wish_kbit_s_ != 0 && !silent_;
+  return rate;
+}
+
+void Watcher::take_feedback(const std::vector<SentPacket> &packets) {
+  heard();
+  has_feedback_ = true;
+  const gint64 now = g_get_monotonic_time();
+  bandwidth_.on_feedback(packets, now);
+  tell_pacer();
+  observer_.rate_changed(*this);
+  GstElement *pacer = pacer_;
+  if (!closed_ && pacer &&
+      damage_.asks(pacer_state(pacer).damaged, bandwidth_.overused_us(), now))
+    observer_.keyframe_wanted(*this, KeyframeCause::kDamaged);
+}
+
+void Watcher::tell_pacer() {
+  if (GstElement *pacer = pacer_)
+    pacer_set_rate(pacer, bandwidth_.kbit_s(), bandwidth_.round_trip_us());
+}
+
+// Receiver reports, of a viewer that does not report each packet.
+void Watcher::read_reports() {
+  const auto rtpbin =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
+  ObjPtr<GObject> session;
+  if (rtpbin)
+    g_signal_emit_by_name(rtpbin.get(), "get-internal-session", 0u, session.out());
+  if (!session)
+    return;
+  GstStructure *raw = nullptr;
+  g_object_get(session.get(), "stats", &raw, nullptr);
+  const StructurePtr stats(raw);
+  const GValue *value =
+      stats ? gst_structure_get_value(stats.get(), "source-stats") : nullptr;
+  if (!value)
+    return;
+  const auto *sources = static_cast<const GValueArray *>(g_value_get_boxed(value));
+  for (guint i = 0; sources && i < sources->n_values; i++) {
+    const GstStructure *source = gst_value_get_structure(&sources->values[i]);
+    gboolean internal = FALSE, reported = FALSE;
+    guint lost = 0, round_trip = 0;
+    if (gst_structure_get(source, "internal", G_TYPE_BOOLEAN, &internal, "have-rb",
+                          G_TYPE_BOOLEAN, &reported, nullptr) &&
+        internal && reported &&
+        gst_structure_get(source, "rb-fractionlost", G_TYPE_UINT, &lost, "rb-round-trip",
+                          G_TYPE_UINT, &round_trip, nullptr)) {
+      const gint64 now = g_get_monotonic_time();
+      if (round_trip)
+        bandwidth_.set_round_trip(gint64(round_trip) * G_USEC_PER_SEC / 65536);
+      if (!has_feedback_)
+        bandwidth_.on_receiver_report(lost / 256.0, now);
+    }
+  }
+  tell_pacer();
+}
+
+void Watcher::tick() {
+  const gint64 now = g_get_monotonic_time();
+  if (!joined_) {
+    const gint64 limit = answered_ ? kConnectWithinUs : kAnswerWithinUs;
+    if (now - begun_us_ > limit)
+      observer_.watcher_ended(*this, answered_ ? "it could not be reached"
+                                               : "it did not answer our offer");
+    return;
+  }
+  const gint64 idle = now - heard_us_;
+  if (idle > kGoneAfterUs) {
+    observer_.watcher_ended(*this, "nothing was heard of it");
+    return;
+  }
+  if (idle > kAskAfterUs)
+    send(encode_ping(g_get_real_time() / 1000));
+  if (std::exchange(silent_, idle > kStopAfterUs) != silent_)
+    open_feeds();
+  if (closed_)
+    return;
+  read_reports();
+  observer_.rate_changed(*this);
+}
+
+void Watcher::add_stats(GstStructure *to) {
+  PacerState state;
+  if (GstElement *pacer = pacer_)
+    state = pacer_state(pacer);
+  const ViewerRate now = rate();
+  gst_structure_set(
+      to, "label", G_TYPE_STRING, label_.c_str(), "connected", G_TYPE_BOOLEAN,
+      static_cast<gboolean>(joined_), "video", G_TYPE_BOOLEAN,
+      static_cast<gboolean>(now.video), "estimate", G_TYPE_UINT, now.estimate, "wish",
+      G_TYPE_UINT, now.wish, "packets-sent", G_TYPE_UINT64,
+      static_cast<guint64>(state.counts.packets), "bytes-sent", G_TYPE_UINT64,
+      static_cast<guint64>(state.counts.bytes), "repeats", G_TYPE_UINT64,
+      static_cast<guint64>(state.counts.repeats), "repeats-refused", G_TYPE_UINT64,
+      static_cast<guint64>(state.counts.refused), "dropped", G_TYPE_UINT64,
+      static_cast<guint64>(state.counts.dropped), "round-trip-ms", G_TYPE_UINT,
+      static_cast<guint>(bandwidth_.round_trip_us() / 1000), "loss", G_TYPE_DOUBLE,
+      bandwidth_.loss(), nullptr);
+  for (const auto &feed : feeds_)
+    gst_structure_set(to, is_video(*feed) ? "video-codec" : "audio-codec", G_TYPE_STRING,
+                      facts_of(feed->track()->encoding()).name, nullptr);
+  add_path(to);
+}
+
+} // namespace vdn

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// vdoninjasink publishes: dialects, passwords, codecs, several viewers, and the end.
+#include "sending.h"
+
+using namespace vdn;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Frames of a publisher that runs already reach a viewer.
+void assert_seen(const Scene &scene, const std::string &properties = "stream-id=abc",
+                 unsigned frames = 10) {
+  Player player(scene.line(properties));
+  player.play();
+  player.expect_buffers("sink", frames);
+  fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
+}
+
+void assert_publishes(Dialect dialect, const std::string &more) {
+  const Scene scene(dialect);
+  Sending sending(small_video() + sink_line(scene, "stream-id=abc " + more));
+  sending.play();
+  sending.expect_published();
+  assert_seen(scene, "stream-id=abc " + more);
+  sending.expect_viewers(1);
+  sending.expect_left(1);
+  fail_unless(sending.state().warnings.empty(), "%s", sending.describe().c_str());
+}
+
+// What vdoninjasrc gets of `line`, which publishes: caps of its video pad, not decoded.
+std::string codec_of(const Scene &scene, const std::string &line,
+                     const std::string &takes) {
+  Sending sending(line);
+  sending.play();
+  sending.expect_published();
+  Player player(scene.source() + " ! " + takes + " ! fakesink name=sink sync=false");
+  player.play();
+  player.expect_buffers("sink", 10);
+  return player.state().sinks.at("sink").caps;
+}
+
+} // namespace
+
+GST_START_TEST(test_publishes_hosted) {
+  assert_publishes(Dialect::kHosted, "");
+}
+GST_END_TEST
+
+GST_START_TEST(test_publishes_custom) {
+  assert_publishes(Dialect::kCustom, "");
+}
+GST_END_TEST
+
+GST_START_TEST(test_publishes_with_password) {
+  for (Dialect dialect : {Dialect::kHosted, Dialect::kCustom})
+    for (const char *password : {"password=secret", "password=false"})
+      assert_publishes(dialect, password);
+}
+GST_END_TEST
+
+GST_START_TEST(test_publishes_in_room) {
+  for (Dialect dialect : {Dialect::kHosted, Dialect::kCustom}) {
+    const Scene scene(dialect);
+    Sending sending(small_video() + sink_line(scene, "stream-id=abc room=show"));
+    sending.play();
+    sending.expect_published();
+    assert_seen(scene, "room=show");
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_publishes_sound) {
+  const Scene scene;
+  Sending sending(sink_line(scene) + " " + small_video() + "out. " + tone() + "out.");
+  sending.play();
+  Player player(scene.source() + " src. ! video/x-raw ! fakesink name=sink sync=false "
+                                 "src. ! audio/x-raw ! fakesink name=audio sync=false",
+                {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 10);
+  player.expect_buffers("audio", 25);
+}
+GST_END_TEST
+
+GST_START_TEST(test_publishes_sound_alone) {
+  const Scene scene;
+  Sending sending(tone() + sink_line(scene));
+  sending.play();
+  Player player(scene.source() + " ! audio/x-raw ! fakesink name=sink sync=false");
+  player.play();
+  player.expect_buffers("sink", 25);
+}
+GST_END_TEST
+
+// Raw video can be had in each codec that is offered, in its form at once.
+GST_START_TEST(test_viewer_chooses_the_codec) {
+  const Scene scene;
+  const std::string line = small_video() + sink_line(scene);
+  fail_unless(codec_of(scene, line, "video/x-h264").find("video/x-h264") == 0);
+  fail_unless(codec_of(scene, line, "video/x-vp8").find("video/x-vp8") == 0);
+}
+GST_END_TEST
+
+GST_START_TEST(test_encoded_media_pass) {
+  const Scene scene;
+  for (const auto &[encoder, media] : std::vector<std::pair<std::string, std::string>>{
+           {"x264enc tune=zerolatency key-int-max=15 ! video/x-h264", "video/x-h264"},
+           {"vp8enc deadline=1 keyframe-max-dist=15", "video/x-vp8"},
+           {"vp9enc deadline=1 keyframe-max-dist=15", "video/x-vp9"}}) {
+    const std::string line = small_video() + encoder + " ! " + sink_line(scene);
+    fail_unless(codec_of(scene, line, media).find(media) == 0);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_viewers_do_not_disturb_each_other) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene));
+  sending.play();
+  Player first(scene.line());
+  first.play();
+  first.expect_buffers("sink", 10);
+  for (int i = 0; i < 3; i++)
+    assert_seen(scene);
+  sending.expect_viewers(4);
+  sending.expect_left(3);
+  first.expect_buffers("sink", 10);
+  first.assert_seamless(0);
+}
+GST_END_TEST
+
+// The sink ends by itself, and its viewers hear that it does.
+GST_START_TEST(test_eos_ends_with_a_goodbye) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene));
+  sending.play();
+  Player player(scene.line("stream-id=abc on-disconnect=eos"));
+  player.play();
+  player.expect_buffers("sink", 5);
+  gst_element_send_event(sending.pipeline(), gst_event_new_eos());
+  sending.expect("EOS", [](const Sending::State &state) { return state.eos; });
+  player.expect("the end", [](const Player::State &state) { return state.eos; });
+}
+GST_END_TEST
+
+GST_START_TEST(test_null_says_goodbye) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene));
+  sending.play();
+  Player player(scene.line("stream-id=abc on-disconnect=eos"));
+  player.play();
+  player.expect_buffers("sink", 5);
+  sending.stop();
+  player.expect(
+      "the end", [](const Player::State &state) { return state.eos; }, 5s);
+}
+GST_END_TEST
+
+GST_START_TEST(test_plays_again_after_null_and_pause) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene));
+  for (int i = 0; i < 3; i++) {
+    sending.play();
+    Player player(scene.line());
+    player.play();
+    player.expect_buffers("sink", 5);
+    sending.set_state(GST_STATE_PAUSED);
+    sending.set_state(GST_STATE_PLAYING);
+    player.expect_buffers("sink", 5);
+    player.stop();
+    sending.stop();
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_id_by_chance_is_told) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene, ""));
+  sending.play();
+  sending.expect_published();
+  const auto state = sending.state();
+  fail_unless(state.link.find("?view=" + state.stream_id) != std::string::npos, "%s",
+              state.link.c_str());
+  assert_seen(scene, "stream-id=" + state.stream_id);
+}
+GST_END_TEST
+
+GST_START_TEST(test_settings_that_cannot_work) {
+  const Scene scene;
+  for (const auto &[properties, part] : std::vector<std::pair<std::string, std::string>>{
+           {"stream-id=!!", "no letter or digit"},
+           {"stream-id=a,b", "names several streams"},
+           {"video-codecs=<MJPEG>", "is not known here"},
+           {"min-video-bitrate=3000 video-bitrate=1000", "is above video-bitrate=1000"},
+           {"location=https://vdo.ninja/?view=abc", "it needs ?push=ID"}}) {
+    Sending sending(small_video() + sink_line(scene, properties));
+    gst_element_set_state(sending.pipeline(), GST_STATE_PLAYING);
+    sending.expect_trouble(&Sending::State::errors, part);
+  }
+}
+GST_END_TEST
+
+static Suite *vdoninjasink_suite() {
+  Suite *suite = suite_create("vdoninjasink");
+  TCase *tc = tcase_create("vdoninjasink");
+  suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_publishes_hosted);
+  tcase_add_test(tc, test_publishes_custom);
+  tcase_add_test(tc, test_publishes_with_password);
+  tcase_add_test(tc, test_publishes_in_room);
+  tcase_add_test(tc, test_publishes_sound);
+  tcase_add_test(tc, test_publishes_sound_alone);
+  tcase_add_test(tc, test_viewer_chooses_the_codec);
+  tcase_add_test(tc, test_encoded_media_pass);
+  tcase_add_test(tc, test_viewers_do_not_disturb_each_other);
+  tcase_add_test(tc, test_eos_ends_with_a_goodbye);
+  tcase_add_test(tc, test_null_says_goodbye);
+  tcase_add_test(tc, test_plays_again_after_null_and_pause);
+  tcase_add_test(tc, test_id_by_chance_is_told);
+  tcase_add_test(tc, test_settings_that_cannot_work);
+  return suite;
+}
+
+GST_CHECK_MAIN(vdoninjasink)
