@@ -200,6 +200,26 @@ GST_START_TEST(test_settings_that_cannot_work) {
 }
 GST_END_TEST
 
+// The first one goes on; the second one tells, tries again, and gives up.
+GST_START_TEST(test_id_in_use) {
+  const Scene scene;
+  Sending first(small_video() + sink_line(scene));
+  first.play();
+  first.expect_published();
+  fail_unless(scene.server->wait(20s, [](const HandshakeServer::State &state) {
+    return state.count("seed") > 0;
+  }));
+  Sending patient(small_video() + sink_line(scene));
+  patient.play();
+  patient.expect_trouble(&Sending::State::warnings, "(trying again)");
+  Sending second(small_video() + sink_line(scene, "stream-id=abc on-conflict=error"));
+  second.play();
+  second.expect_trouble(&Sending::State::errors, "another publisher has this stream-id");
+  first.stop();
+  assert_seen(scene); // by the patient one
+}
+GST_END_TEST
+
 static Suite *vdoninjasink_suite() {
   Suite *suite = suite_create("vdoninjasink");
   TCase *tc = tcase_create("vdoninjasink");
@@ -218,6 +238,7 @@ static Suite *vdoninjasink_suite() {
   tcase_add_test(tc, test_plays_again_after_null_and_pause);
   tcase_add_test(tc, test_id_by_chance_is_told);
   tcase_add_test(tc, test_settings_that_cannot_work);
+  tcase_add_test(tc, test_id_in_use);
   return suite;
 }
 

@@ -70,8 +70,8 @@ bool Feed::link(std::shared_ptr<MediaTrack> track, int payload_type, GError **er
     return false;
   }
   gst_bin_add(pipeline_, branch_.get());
-  const auto packets = ObjPtr<GstElement>::adopt(
-      gst_bin_get_by_name(GST_BIN(branch_.get()), "packets"));
+  const auto packets =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(branch_.get()), "packets"));
   g_object_set(packets.get(), "caps", packet_caps(payload_type, track->is_video()).get(),
                nullptr);
   source_ = ObjPtr<GstAppSrc>::adopt(

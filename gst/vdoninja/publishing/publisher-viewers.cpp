@@ -33,6 +33,7 @@ constexpr size_t kSessionLetters = 6;
 void Publisher::asked(const std::string &peer) {
   if (left_ || failed_ || is_served(peer))
     return;
+  was_served_ = true;
   if (viewers_.count(peer))
     end(peer, false, "it asked anew");
   if (config_.max_viewers && viewers_.size() >= config_.max_viewers) {

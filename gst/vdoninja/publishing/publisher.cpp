@@ -171,34 +171,38 @@ void Publisher::undecryptable(const std::string &why) {
   observer_.problem(GST_RESOURCE_ERROR_NOT_AUTHORIZED, why, false);
 }
 
-// The id is in use. Before we ever had it, that may be a run of ours that has just ended,
-// and later our own dead socket.
+// Before we ever had the id, a run of ours may have it that has just ended, and later our
+// own dead socket.
 void Publisher::alerted(Alert alert, const std::string &text) {
   if (alert != Alert::kTerminal) {
     observer_.problem(GST_RESOURCE_ERROR_BUSY, "the server says: " + text, false);
     return;
   }
   const bool gives_up =
-      !config_.retries_conflict || (!was_seeded_ && conflicts_ >= kConflictsAtFirst);
-  if (gives_up) {
-    failed_ = true;
-    presence_.rest();
-    update_state();
-    observer_.problem(GST_RESOURCE_ERROR_BUSY,
-                      "the server says: " + text +
-                          "; another publisher has this stream-id, choose another one",
-                      true);
+      !config_.retries_conflict || (!was_served_ && conflicts_ >= kConflictsAtFirst);
+  if (!gives_up) {
+    retry_later(text);
     return;
   }
+  failed_ = true;
+  presence_.rest();
+  update_state();
+  observer_.problem(GST_RESOURCE_ERROR_BUSY,
+                    "the server says: " + text +
+                        "; another publisher has this stream-id, choose another one",
+                    true);
+}
+
+void Publisher::retry_later(const std::string &text) {
+  if (conflict_.active())
+    return;
   if (conflicts_ == 0)
     observer_.problem(GST_RESOURCE_ERROR_BUSY,
                       "the server says: " + text + " (trying again)", false);
   const unsigned step = std::min<unsigned>(conflicts_++, G_N_ELEMENTS(kConflictMs) - 1);
   seeded_ = false;
-  conflict_.start(kConflictMs[step], [this] {
-    conflict_.stop();
-    announce();
-  });
+  update_state();
+  conflict_.start(kConflictMs[step], [this] { announce(); });
 }
 
 bool Publisher::is_for_our_stream(const Message &message) const {
@@ -208,8 +212,12 @@ bool Publisher::is_for_our_stream(const Message &message) const {
 void Publisher::received(const Message &message) {
   const std::string &request = message.request;
   const bool custom = presence_.address().dialect == Dialect::kCustom;
-  if (message.peer.empty())
+  if (message.peer.empty()) {
+    // It may be anybody who says so: no reason to give up.
+    if (custom && request == "error" && classify_alert(message.text) == Alert::kTerminal)
+      retry_later(message.text);
     return;
+  }
   if (message.bye) {
     if (!custom || !is_served(message.peer))
       end(message.peer, false, "it left");

@@ -135,6 +135,7 @@ private:
 
   bool is_ready() const { return admitted_ && clock_ && !media_.empty(); }
   void announce();
+  void retry_later(const std::string &text);
   bool is_for_our_stream(const Message &message) const;
   void asked(const std::string &peer);
   void remember(const std::string &peer);
@@ -169,6 +170,7 @@ private:
   bool admitted_ = false;
   bool seeded_ = false;     // on this socket
   bool was_seeded_ = false; // ever
+  bool was_served_ = false; // somebody asked for it: the id is ours
   bool left_ = false;
   bool failed_ = false;
   unsigned conflicts_ = 0;

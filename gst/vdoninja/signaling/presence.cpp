@@ -117,14 +117,15 @@ void Presence::handle(std::string_view text) {
     dispatch(*message);
 }
 
-// A server that only relays has nothing to say: whatever comes there is a client's, and
-// so is on a hosted server what has a sender.
+// A server that only relays says little, and nothing that a client could not say there:
+// that is a message like others. On a hosted server what has a sender is a client's.
 void Presence::dispatch(const Message &message) {
   const std::string &request = message.request;
   if (message.ping && message.peer.empty())
     send(encode_pong(*message.ping));
-  if (request == "alert" || request == "error" || request == "warn") {
-    if (me_.dialect == Dialect::kHosted && message.peer.empty())
+  const bool is_alert = request == "alert" || request == "error" || request == "warn";
+  if (is_alert && me_.dialect == Dialect::kHosted) {
+    if (message.peer.empty())
       observer_.alerted(request == "warn" ? Alert::kNote : classify_alert(message.text),
                         message.text);
     return;
