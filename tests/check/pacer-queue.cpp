@@ -114,7 +114,8 @@ GST_START_TEST(test_pacer_queue_sound_and_repeats_go_first) {
   road.push(Kind::kRepeat, 2);
   road.push(Kind::kSound, 2);
   road.run(200);
-  fail_unless_equals_string(road.kinds().c_str(), "SSRRVVVVVVVVVV");
+  const std::string kinds = road.kinds();
+  fail_unless_equals_string(kinds.c_str(), "SSRRVVVVVVVVVV");
   fail_unless_equals_uint64(road.queue.counts().repeats, 2);
 }
 GST_END_TEST
