@@ -80,11 +80,9 @@ unsigned keyframes_of(const char *encoder, const char *settings, const char *pay
 GST_START_TEST(test_rtp_packet_kinds) {
   RtpFields fields;
   fields.number = 65535;
-  fields.timestamp = 90000;
   PacerQueue::Packet packet = read(fields);
   fail_unless(packet.kind == Kind::kVideo && !packet.keyframe && packet.buffer);
-  fail_unless(packet.number == 65535 && packet.timestamp == 90000);
-  fail_unless(packet.bytes == 1012 && packet.arrived_us == 5);
+  fail_unless(packet.number == 65535 && packet.bytes == 1012 && packet.arrived_us == 5);
   fields.delta = false;
   fail_unless(read(fields).keyframe);
   fields.repeat = true;

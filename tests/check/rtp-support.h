@@ -13,7 +13,7 @@ namespace vdn {
 struct RtpFields {
   unsigned payload_type = 110;
   uint16_t number = 0;
-  uint32_t timestamp = 0, ssrc = 1;
+  uint32_t ssrc = 1;
   bool delta = true, repeat = false;
   std::vector<guint8> payload = std::vector<guint8>(1000);
 };
@@ -25,7 +25,7 @@ inline BufferPtr new_rtp(const RtpFields &fields) {
   gst_rtp_buffer_map(buffer.get(), GST_MAP_WRITE, &rtp);
   gst_rtp_buffer_set_payload_type(&rtp, static_cast<guint8>(fields.payload_type));
   gst_rtp_buffer_set_seq(&rtp, fields.number);
-  gst_rtp_buffer_set_timestamp(&rtp, fields.timestamp);
+  gst_rtp_buffer_set_timestamp(&rtp, 0);
   gst_rtp_buffer_set_ssrc(&rtp, fields.ssrc);
   if (!fields.payload.empty())
     memcpy(gst_rtp_buffer_get_payload(&rtp), fields.payload.data(),

@@ -19,9 +19,8 @@ public:
   struct Packet {
     Kind kind = Kind::kVideo;
     unsigned bytes = 0;
-    uint16_t number = 0;    // RTP; not needed of repeats
-    uint32_t timestamp = 0; // RTP: a picture has one
-    bool keyframe = false;  // the first of one
+    uint16_t number = 0;   // RTP; not needed of repeats
+    bool keyframe = false; // the first of one
     int64_t arrived_us = 0;
     BufferPtr buffer;
   };

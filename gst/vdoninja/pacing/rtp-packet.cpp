@@ -50,7 +50,6 @@ RtpPacket read_packet(BufferPtr buffer, const PacerPayloads &payloads, int64_t n
     const unsigned type = gst_rtp_buffer_get_payload_type(&rtp); // 7 bits
     result.payload_type = type;
     packet.number = gst_rtp_buffer_get_seq(&rtp);
-    packet.timestamp = gst_rtp_buffer_get_timestamp(&rtp);
     if (GST_BUFFER_FLAG_IS_SET(buffer.get(), GST_RTP_BUFFER_FLAG_RETRANSMISSION))
       packet.kind = PacerQueue::Kind::kRepeat;
     else if (payloads.sound[type])
