@@ -170,6 +170,18 @@ GST_START_TEST(test_application_talks_with_viewers) {
 }
 GST_END_TEST
 
+// What a track is has been known since its first viewer.
+GST_START_TEST(test_second_viewer_does_not_wait_for_a_keyframe) {
+  Show show("keyframe-interval=0");
+  Player first(show.scene.line(show.play()));
+  first.play();
+  first.expect_buffers("sink", 5);
+  Player second(show.scene.line(show.play()));
+  second.play();
+  second.expect_buffers("sink", 5);
+}
+GST_END_TEST
+
 // A new viewer is served once the server is back; who watches does not notice.
 GST_START_TEST(test_server_goes_and_comes) {
   Show show;
@@ -337,6 +349,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_size_may_change);
   tcase_add_test(tc, test_viewer_is_sent_away);
   tcase_add_test(tc, test_application_talks_with_viewers);
+  tcase_add_test(tc, test_second_viewer_does_not_wait_for_a_keyframe);
   tcase_add_test(tc, test_server_goes_and_comes);
   tcase_add_test(tc, test_requests_without_end);
   tcase_add_loop_test(tc, test_bent_answer_harms_nobody, 0, G_N_ELEMENTS(kBends));

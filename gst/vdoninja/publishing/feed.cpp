@@ -96,6 +96,9 @@ bool Feed::link(std::shared_ptr<MediaTrack> track, int payload_type, GError **er
     return false;
   }
   track_ = std::move(track);
+  // It tells them again with its next keyframe, for which an offer need not wait.
+  if (const CapsPtr known = track_->caps())
+    gst_app_src_set_caps(source_.get(), known.get());
   gst_element_sync_state_with_parent(branch_.get());
   track_->add(this);
   return true;

@@ -147,7 +147,7 @@ std::shared_ptr<Watcher> Publisher::make_watcher(const std::string &peer,
   info.stereo = served_.stereo;
   config.info = encode_info(info);
   config.clock = clock_;
-  config.limits = config_.limits;
+  config.limits = limits();
   config.paced = config_.paced;
   config.refuse_plain = secret_.custom();
   WatcherObserver &observer = *this;
@@ -257,11 +257,11 @@ void Publisher::answer_controls(Viewer &viewer, const ViewerRequest &request) {
 std::string Publisher::stats_message() const {
   PublisherStats stats;
   stats.label = config_.info.label;
-  stats.video_kbit_s = rate_.kbit_s();
+  stats.video_kbit_s = kbit_s();
   stats.width = served_.width;
   stats.height = served_.height;
   stats.encoder = served_.video_codec;
-  stats.limited_by = rate_.kbit_s() < config_.limits.max_kbit_s ? "bandwidth" : "none";
+  stats.limited_by = kbit_s() < config_.limits.max_kbit_s ? "bandwidth" : "none";
   return encode_stats(config_.presence.wire_id, stats);
 }
 
@@ -314,8 +314,8 @@ void Publisher::add_stats(GstStructure *to) {
                       counts.refused, nullptr);
     viewers.add(std::move(about));
   }
-  gst_structure_set(to, "video-bitrate", G_TYPE_UINT, rate_.kbit_s(), "keyframes",
-                    G_TYPE_UINT, keyframes_.counts().made, nullptr);
+  gst_structure_set(to, "video-bitrate", G_TYPE_UINT, kbit_s(), "keyframes", G_TYPE_UINT,
+                    keyframes_.counts().made, nullptr);
   viewers.put(to, "viewers");
 }
 

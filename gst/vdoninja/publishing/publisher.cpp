@@ -58,6 +58,7 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
       remember(peer);
     }
   }
+  apply_limits();
   announce();
 }
 
@@ -74,10 +75,27 @@ void Publisher::admit() {
 
 void Publisher::set_limits(const BandwidthLimits &limits) {
   config_.limits = limits;
-  rate_.set_limits({limits.min_kbit_s, limits.max_kbit_s});
+  apply_limits();
+}
+
+void Publisher::apply_limits() {
+  rate_.set_limits({limits().min_kbit_s, limits().max_kbit_s});
   for (auto &[peer, viewer] : viewers_)
-    viewer.watcher->set_limits(limits);
+    viewer.watcher->set_limits(limits());
   update_rate();
+}
+
+unsigned Publisher::sound_kbit_s() const {
+  const bool sound = std::any_of(media_.begin(), media_.end(), [](const Medium &medium) {
+    return medium.kind == MediaKind::kAudio;
+  });
+  return sound ? config_.sound_kbit_s : 0;
+}
+
+// Of all that a network carries, sound included.
+BandwidthLimits Publisher::limits() const {
+  return {config_.limits.min_kbit_s + sound_kbit_s(),
+          config_.limits.max_kbit_s + sound_kbit_s()};
 }
 
 void Publisher::set_muted(std::optional<bool> video, std::optional<bool> audio) {
@@ -285,7 +303,7 @@ void Publisher::update_rate() {
   for (auto &[peer, viewer] : viewers_)
     viewer.watcher->set_slow(rate_.is_slow(peer));
   if (std::exchange(told_kbit_s_, rate_.kbit_s()) != rate_.kbit_s())
-    observer_.bitrate_wanted(rate_.kbit_s());
+    observer_.bitrate_wanted(kbit_s());
 }
 
 void Publisher::keyframe_wanted(Watcher &watcher, KeyframeCause cause) {

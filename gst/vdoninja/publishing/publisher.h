@@ -3,6 +3,7 @@
 // Thread: loop, for everything.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -22,6 +23,7 @@ struct PublisherConfig {
   ConnectionConfig connection; // template
   PublisherInfo info;          // template
   BandwidthLimits limits;      // of video
+  unsigned sound_kbit_s = 0;   // beside it, if there is sound
   bool paced = true;           // congestion control
   unsigned max_viewers = 0;    // 0: no limit
   bool retries_conflict = true;
@@ -91,7 +93,10 @@ public:
   void close_all();
 
   PublisherState state() const { return state_; }
-  unsigned kbit_s() const { return rate_.kbit_s(); }
+  // Of video, as the encoders are told.
+  unsigned kbit_s() const {
+    return rate_.kbit_s() - std::min(rate_.kbit_s(), sound_kbit_s());
+  }
   size_t viewers() const;
   // Adds the list "viewers" and what is common to all.
   void add_stats(GstStructure *to);
@@ -152,6 +157,9 @@ private:
   void answer_controls(Viewer &viewer, const ViewerRequest &request);
   std::string stats_message() const;
   void ask_encoders();
+  void apply_limits();
+  unsigned sound_kbit_s() const;
+  BandwidthLimits limits() const;
   void update_rate();
   void tick();
   void update_state();

@@ -19,6 +19,8 @@ constexpr gint64 kStopAfterUs = 6 * G_USEC_PER_SEC;
 constexpr gint64 kGoneAfterUs = 12 * G_USEC_PER_SEC;
 constexpr gint64 kAnswerWithinUs = 15 * G_USEC_PER_SEC;
 constexpr gint64 kConnectWithinUs = 20 * G_USEC_PER_SEC;
+// Packets; a minute or two of video.
+constexpr guint64 kMostUnreported = 20000;
 
 bool is_video(const Feed &feed) {
   return feed.track()->is_video();
@@ -109,9 +111,20 @@ void Watcher::take_feedback(const std::vector<SentPacket> &packets) {
   tell_pacer();
   observer_.rate_changed(*this);
   GstElement *pacer = pacer_;
-  if (!closed_ && pacer &&
-      damage_.asks(pacer_state(pacer).damaged, bandwidth_.overused_us(), now))
+  if (closed_ || !pacer)
+    return;
+  const PacerState state = pacer_state(pacer);
+  packets_at_feedback_ = state.counts.packets;
+  if (damage_.asks(state.damaged, bandwidth_.overused_us(), now))
     observer_.keyframe_wanted(*this, KeyframeCause::kDamaged);
+}
+
+// rtpsession remembers each packet until it is reported: without an end, for whoever
+// promises reports and sends none.
+bool Watcher::owes_reports() const {
+  GstElement *pacer = pacer_;
+  return transport_cc_ && pacer &&
+         pacer_state(pacer).counts.packets > packets_at_feedback_ + kMostUnreported;
 }
 
 void Watcher::tell_pacer() {
@@ -165,6 +178,10 @@ void Watcher::tick() {
     return;
   }
   const gint64 idle = now - heard_us_;
+  if (owes_reports()) {
+    observer_.watcher_ended(*this, "it sends none of the reports that it promised");
+    return;
+  }
   if (idle > kGoneAfterUs) {
     observer_.watcher_ended(*this, "nothing was heard of it");
     return;

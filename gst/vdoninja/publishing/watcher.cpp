@@ -324,6 +324,7 @@ bool Watcher::take_choices(const Answer &answer, GError **error) {
     bool &wanted =
         config_.media[i].kind == MediaKind::kVideo ? wants_video_ : wants_audio_;
     wanted &= line.active;
+    transport_cc_ |= line.transport_cc;
     if (config_.media[i].kind == MediaKind::kVideo)
       described_kbit_s_ = line.max_kbit_s;
     const auto &formats = offered_[i].formats;

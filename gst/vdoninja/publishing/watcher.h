@@ -120,6 +120,7 @@ private:
   void open_feeds();
   void heard() { heard_us_ = g_get_monotonic_time(); }
   void take_feedback(const std::vector<SentPacket> &packets);
+  bool owes_reports() const;
   void read_reports();
   void tell_pacer();
 
@@ -146,6 +147,8 @@ private:
   int wish_kbit_s_ = -1;
   unsigned described_kbit_s_ = 0; // by its answer, 0: nothing
   bool has_feedback_ = false;
+  bool transport_cc_ = false;       // promised by its answer
+  guint64 packets_at_feedback_ = 0; // that had been sent
   Bandwidth bandwidth_;
   DamageWatch damage_;
   std::atomic<GstElement *> pacer_{nullptr}; // borrowed, in webrtc_

@@ -113,6 +113,7 @@ bool plan_publishing(const PublishSettings &settings, PublishPlan *plan, GError 
   publisher.presence.wire_id = make_secret(settings).wire_stream_id(plan->stream_id);
   publisher.connection = std::move(common.connection);
   publisher.limits = {settings.min_video_bitrate, settings.video_bitrate};
+  publisher.sound_kbit_s = settings.audio_bitrate;
   publisher.paced = settings.congestion_control == CongestionControl::kShared;
   publisher.max_viewers = settings.max_viewers;
   publisher.retries_conflict = settings.on_conflict == OnConflict::kRetry;
