@@ -13,6 +13,11 @@ using namespace vdn;
 
 namespace {
 
+// The macro of GstCheck keeps pointers into what is temporary.
+void assert_text(const std::string &is, const std::string &expected) {
+  fail_unless(is == expected, "'%s' is not '%s'", is.c_str(), expected.c_str());
+}
+
 ObjPtr<GstElement> make(const char *factory) {
   auto made = ObjPtr<GstElement>::adopt(gst_element_factory_make(factory, nullptr));
   fail_unless(made, "%s is missing", factory);
@@ -47,8 +52,7 @@ void assert_is(const ObjPtr<GstElement> &element, const char *property,
   auto other = ObjPtr<GstElement>::adopt(
       gst_element_factory_create(gst_element_get_factory(element.get()), nullptr));
   gst_util_set_object_arg(G_OBJECT(other.get()), property, text);
-  fail_unless_equals_string(value(element, property).c_str(),
-                            value(other, property).c_str());
+  assert_text(value(element, property), value(other, property));
 }
 
 void assert_set(const char *factory, unsigned cores,
@@ -137,16 +141,16 @@ GST_END_TEST
 
 GST_START_TEST(test_encoder_table_leaves_what_the_user_has_set) {
   auto bin = ObjPtr<GstElement>::adopt(gst_parse_bin_from_description(
-      "x264enc speed-preset=medium key-int-max=15 bitrate=77 ! identity", TRUE, nullptr));
+      "x264enc speed-preset=slow key-int-max=15 bitrate=77 ! identity", TRUE, nullptr));
   set_up_encoder(bin.get(), numbers());
   auto encoder = find_encoder(bin.get());
-  assert_is(encoder, "speed-preset", "medium");
-  fail_unless_equals_string(value(encoder, "key-int-max").c_str(), "15");
+  assert_is(encoder, "speed-preset", "slow");
+  assert_text(value(encoder, "key-int-max"), "15");
   assert_is(encoder, "tune", "zerolatency");
   // The rate is not the description's to say: the network's.
-  fail_unless_equals_string(value(encoder, "bitrate").c_str(), "2500");
+  assert_text(value(encoder, "bitrate"), "2500");
   set_encoder_rate(bin.get(), 300);
-  fail_unless_equals_string(value(encoder, "bitrate").c_str(), "300");
+  assert_text(value(encoder, "bitrate"), "300");
   fail_unless(makes(bin.get(), Encoding::kH264) && !makes(bin.get(), Encoding::kVp8));
 }
 GST_END_TEST
@@ -198,11 +202,11 @@ GST_START_TEST(test_encoder_table_asks_nvidias_only_when_it_runs) {
   const auto counts = register_stand_in(what);
   auto encoder = make("nvv4l2h264enc");
   set_up_encoder(encoder.get(), numbers());
-  fail_unless_equals_string(last_setting(*counts).c_str(), "bitrate=2500000");
+  assert_text(last_setting(*counts), "bitrate=2500000");
   request_encoder_keyframe(encoder.get(), false);
-  fail_unless_equals_string(last_setting(*counts).c_str(), "bitrate=2500000");
+  assert_text(last_setting(*counts), "bitrate=2500000");
   request_encoder_keyframe(encoder.get(), true);
-  fail_unless_equals_string(last_setting(*counts).c_str(), "force-IDR");
+  assert_text(last_setting(*counts), "force-IDR");
 }
 GST_END_TEST
 
@@ -223,7 +227,7 @@ GST_START_TEST(test_encoder_table_finds_the_unit_of_unknown_encoders) {
     EncoderNumbers some = numbers();
     some.kbps = g_str_equal(unknown.factory, "lamemp3enc") ? 320 : 2500;
     set_up_encoder(encoder.get(), some);
-    fail_unless_equals_string(value(encoder, unknown.property).c_str(), unknown.set);
+    assert_text(value(encoder, unknown.property), unknown.set);
     seen++;
   }
   fail_unless(seen > 0);
@@ -235,8 +239,8 @@ GST_START_TEST(test_encoder_table_lists_encoders_by_rank) {
   const auto x264 = std::find(names.begin(), names.end(), "x264enc");
   const auto openh264 = std::find(names.begin(), names.end(), "openh264enc");
   fail_unless(x264 < openh264 && openh264 != names.end());
-  fail_unless_equals_string(encoders_for(Encoding::kVp8).front().c_str(), "vp8enc");
-  fail_unless_equals_string(encoders_for(Encoding::kOpus).front().c_str(), "opusenc");
+  assert_text(encoders_for(Encoding::kVp8).front(), "vp8enc");
+  assert_text(encoders_for(Encoding::kOpus).front(), "opusenc");
 }
 GST_END_TEST
 

@@ -79,7 +79,7 @@ GST_START_TEST(test_input_announces_constrained_baseline_with_parameter_sets) {
   for (const auto &[name, value] : track->sdp().fmtp)
     if (name == "profile-level-id")
       level = value;
-  fail_unless_equals_string(level.substr(0, 4).c_str(), "42e0");
+  fail_unless(level.substr(0, 4) == "42e0", "%s", level.c_str());
 }
 GST_END_TEST
 
