@@ -66,11 +66,13 @@ class Server(Program):
 
 
 class Browser(Program):
+    FLAGS = ()
+
     def __init__(self, server, stream_id, **options):
         chosen = [text for key, value in options.items() if value is not None
                   for text in (f"--{key}", value)]
         super().__init__("node", os.path.join(HERE, "publish.mjs"), "--server",
-                         server.url, "--stream-id", stream_id, *chosen)
+                         server.url, "--stream-id", stream_id, *self.FLAGS, *chosen)
 
     def wait_for(self, event, seconds, **wanted):
         """The next event of this name that has these members."""
@@ -84,6 +86,19 @@ class Browser(Program):
     def reload(self):
         self.process.stdin.write("reload\n")
         self.process.stdin.flush()
+
+
+class Viewer(Browser):
+    FLAGS = ("--watch",)
+
+    def pictures(self, wanted, seconds):
+        """How many were shown, as soon as these are."""
+        deadline, shown = time.monotonic() + seconds, 0
+        while shown < wanted:
+            found = json.loads(self.line(deadline))
+            assert found["event"] not in ("fatal", "error"), found
+            shown += len(found.get("pictures", []))
+        return shown
 
 
 class Launch(Program):

@@ -139,3 +139,24 @@ def test_published_by_a_browser(name, tmp_path, capsys, codec, password, dialect
     with capsys.disabled():
         print(f"\n{codec}, {dialect}: 1280x720 after {begin:.2f} s, {rate:.1f} frames/s; "
               f"after a reload frames in {first.when - left:.2f} s, 1280x720 {again:.2f} s later")
+
+
+@pytest.mark.parametrize("codecs, password, dialect", [
+    ("<H264,VP8>", None, "hosted"),
+    ("<VP8>", "Open, Sesame & 100%!", "custom"),
+    ("<VP9>", "off", "hosted"),
+])
+def test_watched_by_a_browser(codecs, password, dialect):
+    """What vdoninjasink publishes is shown by a page that knows nothing of it."""
+    sink = ["vdoninjasink", "stream-id=browser_cam", f"signaling={dialect}",
+            f"video-codecs={codecs}"]
+    if password is not None:
+        sink.append(f"password={password}")
+    picture = ["videotestsrc", "is-live=true", "!",
+               "video/x-raw,width=640,height=360,framerate=30/1", "!"]
+    with programs.Server(dialect) as server, \
+            programs.Launch(*picture, *sink, f"server={server.url}") as launch, \
+            programs.Viewer(server, "browser_cam", password=password,
+                            dialect=dialect) as viewer:
+        assert viewer.pictures(FRAMES, START_S) >= FRAMES
+        assert launch.running()
