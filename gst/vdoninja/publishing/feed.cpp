@@ -58,7 +58,7 @@ Feed::~Feed() {
 
 bool Feed::link(std::shared_ptr<MediaTrack> track, int payload_type, GError **error) {
   const std::string line =
-      "appsrc name=source is-live=true format=time leaky-type=downstream max-bytes=0 "
+      "appsrc name=source is-live=true leaky-type=downstream max-bytes=0 "
       "max-buffers=" +
       std::to_string(kMaxWaiting) + " ! " + track->payloader(payload_type) +
       " ssrc=" + std::to_string(ssrc_) + " ! capsfilter name=packets";
@@ -76,6 +76,7 @@ bool Feed::link(std::shared_ptr<MediaTrack> track, int payload_type, GError **er
                nullptr);
   source_ = ObjPtr<GstAppSrc>::adopt(
       GST_APP_SRC(gst_bin_get_by_name(GST_BIN(branch_.get()), "source")));
+  g_object_set(source_.get(), "format", GST_FORMAT_TIME, nullptr);
   const auto requests = ObjPtr<GstPad>::adopt(
       gst_element_get_static_pad(GST_ELEMENT(source_.get()), "src"));
   gst_pad_add_probe(
