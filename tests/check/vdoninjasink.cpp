@@ -206,9 +206,8 @@ GST_START_TEST(test_id_in_use) {
   Sending first(small_video() + sink_line(scene));
   first.play();
   first.expect_published();
-  fail_unless(scene.server->wait(20s, [](const HandshakeServer::State &state) {
-    return state.count("seed") > 0;
-  }));
+  fail_unless(scene.server->wait(
+      20s, [](const HandshakeServer::State &state) { return state.count("seed") > 0; }));
   Sending patient(small_video() + sink_line(scene));
   patient.play();
   patient.expect_trouble(&Sending::State::warnings, "(trying again)");

@@ -203,7 +203,8 @@ void Publisher::watcher_ended(Watcher &watcher, const std::string &why) {
 // A fresh offer of what is left, once: webrtcbin cannot apply an answer that rejects a
 // line. In an answer that takes everything there is nothing left to reject.
 void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accepted) {
-  const std::string peer = watcher.peer();
+  const auto alive = watcher.shared_from_this(); // its end is told in here
+  const std::string &peer = watcher.peer();
   const bool first = viewers_[peer].left_over.empty();
   const bool any = std::find(accepted.begin(), accepted.end(), true) != accepted.end();
   for (size_t i = 0; i < accepted.size() && i < media_.size(); i++)
@@ -224,7 +225,8 @@ void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accept
 
 void Publisher::watcher_message(Watcher &watcher, const Message &message,
                                 const ViewerRequest &request, std::string_view text) {
-  const std::string peer = watcher.peer();
+  const auto alive = watcher.shared_from_this(); // its end is told in here
+  const std::string &peer = watcher.peer();
   if (message.bye) {
     end(peer, false, "it left");
     return;
