@@ -182,6 +182,14 @@ GST_START_TEST(test_answer_wishes) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_answer_without_media) {
+  GError *raw = nullptr;
+  fail_if(read_answer("v=0\r\na=setup:active\r\n", {}, our_media(), &raw).has_value());
+  const ErrorPtr error(raw);
+  fail_unless(error != nullptr);
+}
+GST_END_TEST
+
 GST_START_TEST(test_answer_that_cannot_be_used) {
   const std::string good = usual_answer();
   must_take(good);
@@ -222,6 +230,7 @@ static Suite *offer_out_suite() {
   tcase_add_test(tc, test_answer_rejects_a_line);
   tcase_add_test(tc, test_answer_directions);
   tcase_add_test(tc, test_answer_wishes);
+  tcase_add_test(tc, test_answer_without_media);
   tcase_add_test(tc, test_answer_that_cannot_be_used);
   tcase_add_test(tc, test_answer_is_sanitised);
   return suite;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Messages of the socket, both dialects, and of the data channel.
+// Messages of the socket, both dialects, and of the data channel, where viewers ask.
+#include "control.h"
 #include "message.h"
 #include "strict-log.h"
 
@@ -38,5 +39,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const Address hosted, custom = {Dialect::kCustom, "me", "room"};
   for (const Address *me : {&hosted, &custom, static_cast<const Address *>(nullptr)})
     check(text, me);
+  if (const auto request = parse_viewer_request(text)) {
+    g_assert(request->video_bitrate.value_or(0) >= -1);
+    g_assert(!request->label || g_utf8_validate(request->label->c_str(), -1, nullptr));
+    for (const auto &name : request->refused)
+      encode_rejected(name);
+  }
   return 0;
 }

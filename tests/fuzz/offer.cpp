@@ -1,11 +1,34 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Offers, what is chosen from them, and answers made of them.
-#include "offer.h"
+// Offers, what is chosen from them, and answers made of them; answers to ours.
+#include "offer-out.h"
 #include "strict-log.h"
 
 #include <gst/sdp/gstsdpmessage.h>
 
 using namespace vdn;
+
+namespace {
+
+// As an answer to an offer whose m-lines are called as those of `text`.
+void check_answer(std::string_view text) {
+  const std::vector<OfferedMedium> media = {
+      {MediaKind::kVideo, {{96, "H264", 90000, 0, {}}, {120, "VP8", 90000, 0, {}}}},
+      {MediaKind::kAudio, {{111, "OPUS", 48000, 2, {{"useinbandfec", "1"}}}}}};
+  GError *raw = nullptr;
+  const auto answer = read_answer(text, mids_of(text), media, &raw);
+  const ErrorPtr error(raw);
+  g_assert(answer.has_value() == (raw == nullptr));
+  finish_offer(text, media);
+  if (!answer || !answer->complete())
+    return;
+  g_assert(!answer->fingerprint.empty() && answer->media.size() <= media.size());
+  g_assert(answer->sdp.find("a=send") == std::string::npos);
+  GstSDPMessage *sdp = nullptr;
+  g_assert(gst_sdp_message_new_from_text(answer->sdp.c_str(), &sdp) == GST_SDP_OK);
+  gst_sdp_message_free(sdp);
+}
+
+} // namespace
 
 extern "C" int LLVMFuzzerInitialize(int *argc, char ***argv) {
   gst_init(argc, argv);
@@ -14,6 +37,7 @@ extern "C" int LLVMFuzzerInitialize(int *argc, char ***argv) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const std::string_view text(reinterpret_cast<const char *>(data), size);
+  check_answer(text);
   GError *raw = nullptr;
   auto offer = read_offer(text, &raw);
   const ErrorPtr error(raw);

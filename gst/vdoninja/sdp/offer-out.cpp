@@ -231,8 +231,9 @@ std::optional<Answer> read_answer(std::string_view sdp,
   if (!check_limits(sdp, error))
     return std::nullopt;
   auto text = split_sdp(sdp);
-  if (!text || text->session.lines.empty() || text->session.lines[0] != "v=0") {
-    refuse_sdp(error, OFFER_ERROR_SYNTAX, "no session description");
+  if (!text || text->session.lines.empty() || text->session.lines[0] != "v=0" ||
+      text->media.empty()) {
+    refuse_sdp(error, OFFER_ERROR_SYNTAX, "no session description with media");
     return std::nullopt;
   }
   Answer answer;
