@@ -202,6 +202,8 @@ GST_START_TEST(test_answer_that_cannot_be_used) {
         replace(good, fingerprint_line("AB"), ""),
         replace_first(good, "ice-ufrag:ufrag", "ice-ufrag:other"),
         replace(good, "a=ice-pwd:passwordpasswordpassword\r\n", ""),
+        replace(good, "m=video", "m=application"), replace(good, "m=video", "m=audio"),
+        replace(good, "m=application", "m=video"),
         good + media_lines("video", "more", "110", kTakesH264),
         good.substr(0, good.find("m=application"))})
     assert_unusable(sdp);

@@ -230,6 +230,7 @@ const std::pair<const char *, const char *> kBends[] = {
     {"a=group:BUNDLE video0", "a=group:BUNDLE"},
     {"v=0", "x=0"},
     {"m=application", "m=audio"},
+    {"m=video", "m=application"},
 };
 
 GST_START_TEST(test_bent_answer_harms_nobody) {

@@ -112,12 +112,19 @@ bool check_answer_setup(const SdpText &text, GError **error) {
   return true;
 }
 
+// Media come first in our offers. A line of another kind would be no answer to them.
 bool check_answer_mids(const SdpText &text, const std::vector<std::string> &mids,
-                       GError **error) {
+                       const std::vector<OfferedMedium> &media, GError **error) {
+  const auto kind_of = [&media](size_t line) {
+    return line >= media.size()                    ? "application"
+           : media[line].kind == MediaKind::kVideo ? "video"
+                                                   : "audio";
+  };
   bool same = text.media.size() == mids.size();
   for (size_t i = 0; same && i < mids.size(); i++) {
     const auto found = text.media[i].values("mid");
-    same = found.size() == 1 && found[0] == mids[i] && read_head(text.media[i]);
+    const auto head = read_head(text.media[i]);
+    same = found.size() == 1 && found[0] == mids[i] && head && head->kind == kind_of(i);
   }
   return same || refuse_sdp(error, OFFER_ERROR_SYNTAX,
                             "it does not answer our m-lines one by one");
@@ -190,12 +197,11 @@ bool read_answered_line(const SdpText &text, SdpSection *media, const std::strin
   return true;
 }
 
-bool check_answer(SdpText *text, const std::vector<std::string> &mids, Answer *answer,
-                  GError **error) {
+bool check_answer(SdpText *text, Answer *answer, GError **error) {
   keep_known(text);
   for (const char *name : {"ice-ufrag", "ice-pwd", "setup"})
     copy_down(text, name);
-  return check_answer_mids(*text, mids, error) && check_answer_setup(*text, error) &&
+  return check_answer_setup(*text, error) &&
          settle_fingerprint(text, &answer->fingerprint, error) &&
          !common_value(*text, "ice-ufrag", OFFER_ERROR_SYNTAX, error).empty() &&
          !common_value(*text, "ice-pwd", OFFER_ERROR_SYNTAX, error).empty();
@@ -237,7 +243,7 @@ std::optional<Answer> read_answer(std::string_view sdp,
     return std::nullopt;
   }
   Answer answer;
-  if (!check_answer_mids(*text, mids, error))
+  if (!check_answer_mids(*text, mids, media, error))
     return std::nullopt;
   bool complete = true;
   for (size_t i = 0; i < text->media.size(); i++) {
@@ -245,10 +251,6 @@ std::optional<Answer> read_answer(std::string_view sdp,
     if (!is_media(section)) {
       complete &= read_head(section)->port != 0 && in_bundle(*text, mids[i]);
       continue;
-    }
-    if (answer.media.size() == media.size()) {
-      refuse_sdp(error, OFFER_ERROR_SYNTAX, "it answers more media than we offered");
-      return std::nullopt;
     }
     AnsweredLine line;
     if (!read_answered_line(*text, &section, mids[i], media[answer.media.size()], &line,
@@ -259,7 +261,7 @@ std::optional<Answer> read_answer(std::string_view sdp,
   }
   if (!complete)
     return answer;
-  if (!check_answer(&*text, mids, &answer, error))
+  if (!check_answer(&*text, &answer, error))
     return std::nullopt;
   keep_candidates(&*text);
   answer.sdp = text->join();
