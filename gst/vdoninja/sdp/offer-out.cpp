@@ -130,6 +130,11 @@ bool check_answer_mids(const SdpText &text, const std::vector<std::string> &mids
                             "it does not answer our m-lines one by one");
 }
 
+void remove_directions(SdpSection *section) {
+  for (const char *direction : kDirections)
+    section->remove_attribute(direction);
+}
+
 // Whether the peer receives on it. We never do: to a line that wants to send webrtcbin
 // would make a receiving side.
 bool settle_answered_direction(SdpSection *media) {
@@ -138,8 +143,7 @@ bool settle_answered_direction(SdpSection *media) {
     if (media->has(direction))
       receives = std::string_view(direction) == "sendrecv" ||
                  std::string_view(direction) == "recvonly";
-  for (const char *direction : kDirections)
-    media->remove_attribute(direction);
+  remove_directions(media);
   media->lines.push_back(receives ? "a=recvonly" : "a=inactive");
   return receives;
 }
@@ -246,9 +250,11 @@ std::optional<Answer> read_answer(std::string_view sdp,
   if (!check_answer_mids(*text, mids, media, error))
     return std::nullopt;
   bool complete = true;
+  remove_directions(&text->session);
   for (size_t i = 0; i < text->media.size(); i++) {
     SdpSection &section = text->media[i];
     if (!is_media(section)) {
+      remove_directions(&section);
       complete &= read_head(section)->port != 0 && in_bundle(*text, mids[i]);
       continue;
     }
