@@ -218,6 +218,20 @@ GST_START_TEST(test_requests_without_end) {
 }
 GST_END_TEST
 
+// Handshakes that do not get on make way for whoever comes after them.
+GST_START_TEST(test_ghosts_do_not_keep_others_out) {
+  Show show;
+  TestClient client(show.scene.server->url());
+  fail_unless(client.wait_open());
+  for (int i = 0; i < 8; i++)
+    client.send(request_of("ghost" + std::to_string(i)));
+  Player player(show.scene.line(show.play()));
+  player.play();
+  player.expect(
+      "frames", [](const Player::State &state) { return state.buffers("sink") > 0; }, 8s);
+}
+GST_END_TEST
+
 // What the answer of a viewer is bent to.
 const std::pair<const char *, const char *> kBends[] = {
     {"m=video 9", "m=video 0"},
@@ -321,6 +335,25 @@ GST_START_TEST(test_no_more_than_max_viewers) {
 }
 GST_END_TEST
 
+// Those who asked before there was anything to watch are no exception.
+GST_START_TEST(test_no_more_than_max_viewers_at_once) {
+  const Scene scene{Dialect::kCustom};
+  Sending sending(small_video() +
+                  sink_line(scene, "stream-id=abc password=false max-viewers=2"));
+  sending.set_state(GST_STATE_PAUSED);
+  TestClient client(scene.server->url());
+  fail_unless(client.wait_open());
+  fail_unless(scene.server->wait(
+      20s, [](const HandshakeServer::State &state) { return state.clients.size() > 1; }));
+  for (int i = 0; i < 5; i++)
+    client.send(request_of("early" + std::to_string(i), "sendoffer"));
+  sending.play();
+  sending.expect_published();
+  sending.expect_trouble(&Sending::State::warnings, "more than max-viewers=2");
+  fail_unless(offers(scene) <= 2, "%u offers", offers(scene));
+}
+GST_END_TEST
+
 GST_START_TEST(test_stats_tell_of_each_viewer) {
   Show show;
   Player player(show.scene.line(show.play()));
@@ -353,10 +386,12 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_second_viewer_does_not_wait_for_a_keyframe);
   tcase_add_test(tc, test_server_goes_and_comes);
   tcase_add_test(tc, test_requests_without_end);
+  tcase_add_test(tc, test_ghosts_do_not_keep_others_out);
   tcase_add_loop_test(tc, test_bent_answer_harms_nobody, 0, G_N_ELEMENTS(kBends));
   tcase_add_test(tc, test_other_certificate_gets_nothing);
   tcase_add_test(tc, test_offer_names_the_ssrc_of_each_codec);
   tcase_add_test(tc, test_no_more_than_max_viewers);
+  tcase_add_test(tc, test_no_more_than_max_viewers_at_once);
   tcase_add_test(tc, test_stats_tell_of_each_viewer);
   return suite;
 }

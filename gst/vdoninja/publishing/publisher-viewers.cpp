@@ -16,6 +16,9 @@ namespace vdn {
 namespace {
 
 constexpr size_t kMaxHandshakes = 8;
+// While others wait for one, nobody is given longer to answer, or to connect.
+constexpr gint64 kAnswerSoonUs = 3 * G_USEC_PER_SEC;
+constexpr gint64 kConnectSoonUs = 10 * G_USEC_PER_SEC;
 constexpr size_t kMaxWaiting = 100;
 constexpr gint64 kWaitingUs = 15 * G_USEC_PER_SEC;
 constexpr size_t kMaxEarlyMessages = 100;
@@ -36,16 +39,21 @@ void Publisher::asked(const std::string &peer) {
   was_served_ = true;
   if (viewers_.count(peer))
     end(peer, false, "it asked anew");
-  if (config_.max_viewers && viewers_.size() >= config_.max_viewers) {
-    if (!std::exchange(told_full_, true))
-      observer_.problem(GST_RESOURCE_ERROR_NO_SPACE_LEFT,
-                        "more than max-viewers=" + std::to_string(config_.max_viewers) +
-                            " want to watch; the others are not answered",
-                        false);
+  if (is_full())
     return;
-  }
   remember(peer);
   serve_waiting();
+}
+
+bool Publisher::is_full() {
+  if (!config_.max_viewers || viewers_.size() < config_.max_viewers)
+    return false;
+  if (!std::exchange(told_full_, true))
+    observer_.problem(GST_RESOURCE_ERROR_NO_SPACE_LEFT,
+                      "more than max-viewers=" + std::to_string(config_.max_viewers) +
+                          " want to watch; the others are not answered",
+                      false);
+  return true;
 }
 
 void Publisher::remember(const std::string &peer) {
@@ -98,19 +106,40 @@ void Publisher::serve_waiting() {
       }
       end(request.peer, false, "it asked anew and does not answer");
     }
-    const auto shaking =
-        std::count_if(viewers_.begin(), viewers_.end(), [](const auto &entry) {
-          return !entry.second.watcher->is_connected();
-        });
-    if (now - request.since_us > kWaitingUs)
+    if (now - request.since_us > kWaitingUs || is_full())
       continue;
-    if (static_cast<size_t>(shaking) >= kMaxHandshakes) {
+    if (!has_free_hand()) {
       again.push_back(request);
       continue;
     }
     serve(request.peer);
   }
   waiting_ = std::move(again);
+}
+
+// Whether one more handshake may begin. One that does not get on makes way.
+bool Publisher::has_free_hand() {
+  size_t shaking = 0;
+  std::string slowest;
+  gint64 overdue_us = 0;
+  for (const auto &[peer, viewer] : viewers_) {
+    const Watcher &watcher = *viewer.watcher;
+    if (watcher.is_connected())
+      continue;
+    shaking++;
+    const gint64 overdue = g_get_monotonic_time() - watcher.begun_us() -
+                           (watcher.is_answered() ? kConnectSoonUs : kAnswerSoonUs);
+    if (overdue > overdue_us) {
+      overdue_us = overdue;
+      slowest = peer;
+    }
+  }
+  if (shaking < kMaxHandshakes)
+    return true;
+  if (overdue_us == 0)
+    return false;
+  end(slowest, false, "it makes way for others");
+  return true;
 }
 
 bool Publisher::serve(const std::string &peer) {

@@ -145,7 +145,9 @@ private:
   void asked(const std::string &peer);
   void remember(const std::string &peer);
   bool is_served(const std::string &peer);
+  bool is_full();
   void serve_waiting();
+  bool has_free_hand();
   bool serve(const std::string &peer);
   std::shared_ptr<Watcher> make_watcher(const std::string &peer, const Viewer &viewer,
                                         GError **error);
