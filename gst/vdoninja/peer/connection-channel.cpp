@@ -10,12 +10,21 @@ namespace vdn {
 namespace {
 
 constexpr unsigned kMaxWaitingMessages = 1000;
+// What a peer does not take must not fill the memory: it may ask without end, and read
+// nothing.
+constexpr guint64 kMostUnsent = 1 << 20;
 
 } // namespace
 
 bool Connection::send(const std::string &text) {
   if (!channel_ready_ || text.empty())
     return false;
+  guint64 unsent = 0;
+  g_object_get(channel_.get(), "buffered-amount", &unsent, nullptr);
+  if (unsent > kMostUnsent) {
+    GST_INFO_OBJECT(webrtc_.get(), "the data channel is full, a message is dropped");
+    return false;
+  }
   g_signal_emit_by_name(channel_.get(), "send-string", text.c_str());
   return true;
 }
