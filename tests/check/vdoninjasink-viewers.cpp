@@ -101,6 +101,65 @@ GST_START_TEST(test_viewer_pauses_and_goes_on) {
 }
 GST_END_TEST
 
+// Pausing and going on is no way to more keyframes than others may have.
+GST_START_TEST(test_pauses_without_end_are_no_keyframes) {
+  Show show("keyframe-interval=0");
+  TestViewer viewer(show.viewer());
+  expect_frames(viewer, 5);
+  const auto keyframes = [&show] {
+    guint count = 0;
+    gst_structure_get_uint(show.sending.stats().get(), "keyframes", &count);
+    return count;
+  };
+  const guint before = keyframes();
+  for (int i = 0; i < 50; i++) {
+    viewer.send(R"({"bitrate":0})");
+    viewer.send(R"({"bitrate":1000})");
+    g_usleep(100000);
+  }
+  fail_unless(keyframes() <= before + 6, "%u keyframes", keyframes() - before);
+  expect_frames(viewer, 5);
+}
+GST_END_TEST
+
+// What it does not take is refused, and not kept.
+GST_START_TEST(test_messages_without_end) {
+  Show show;
+  TestViewer viewer(show.viewer());
+  expect_frames(viewer, 1);
+  show.sending.expect_viewers(1);
+  const std::string text = R"({"chat":")" + std::string(50000, 'x') + "\"}";
+  unsigned refused = 0;
+  for (int i = 0; i < 400; i++) {
+    gboolean sent = FALSE;
+    g_signal_emit_by_name(show.sending.sink(), "send-message", nullptr, text.c_str(),
+                          &sent);
+    refused += !sent;
+  }
+  fail_unless(refused > 0);
+  expect_frames(viewer, 15);
+}
+GST_END_TEST
+
+// A server that only relays lets anybody say to be anybody.
+GST_START_TEST(test_others_cannot_restart_a_viewer) {
+  Show show;
+  Player player(show.scene.line(show.play()));
+  player.play();
+  player.expect_buffers("sink", 5);
+  show.sending.expect_viewers(1);
+  const std::string id = show.sending.state().joined.front();
+  TestClient client(show.scene.server->url());
+  fail_unless(client.wait_open());
+  client.send(R"({"from":"mallory"})");
+  for (int i = 0; i < 10; i++)
+    client.send(R"({"iceRestartRequest":true,"from":")" + id + "\"}");
+  player.expect_buffers("sink", 15);
+  fail_unless(show.sending.state().left.empty());
+  player.assert_seamless(0);
+}
+GST_END_TEST
+
 GST_START_TEST(test_muting_is_told) {
   Show show;
   Player player(show.scene.line(show.play()));
@@ -379,6 +438,9 @@ static Suite *vdoninjasink_viewers_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_viewer_says_what_it_wants);
   tcase_add_test(tc, test_viewer_pauses_and_goes_on);
+  tcase_add_test(tc, test_pauses_without_end_are_no_keyframes);
+  tcase_add_test(tc, test_messages_without_end);
+  tcase_add_test(tc, test_others_cannot_restart_a_viewer);
   tcase_add_test(tc, test_muting_is_told);
   tcase_add_test(tc, test_size_may_change);
   tcase_add_test(tc, test_viewer_is_sent_away);

@@ -245,7 +245,9 @@ void Publisher::received(const Message &message) {
   } else if (!message.candidates.empty()) {
     handle_candidates(message);
   } else if (message.ice_restart) {
-    end(message.peer, false, "it asked for a fresh connection");
+    // Where anybody can say to be anybody, whoever lives is left alone.
+    if (!custom || !is_served(message.peer))
+      end(message.peer, false, "it asked for a fresh connection");
     asked(message.peer);
   } else if (request == "offersdp" || request == "sendoffer") {
     asked(message.peer);
@@ -284,8 +286,9 @@ void Publisher::tick() {
   serve_waiting();
   update_rate();
   for (const auto &[peer, viewer] : viewers_)
-    if (rate_.is_slow(peer) && viewer.watcher->waits_for_keyframe())
-      keyframe_wanted(*viewer.watcher, KeyframeCause::kSlow);
+    if (viewer.watcher->waits_for_keyframe())
+      keyframe_wanted(*viewer.watcher,
+                      rate_.is_slow(peer) ? KeyframeCause::kSlow : KeyframeCause::kAsked);
 }
 
 // ---------------------------------------------------------------------------------

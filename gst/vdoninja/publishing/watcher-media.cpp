@@ -42,7 +42,7 @@ void Watcher::take_request(const ViewerRequest &request) {
   if (openness_ == Openness::kWaitsForWord && (request.video || request.audio)) {
     show();
   } else if (changed && openness_ == Openness::kOpen) {
-    open_feeds();
+    open_feeds(KeyframeCause::kAsked);
     observer_.rate_changed(*this);
   }
   if (request.keyframe && !closed_)
@@ -51,16 +51,17 @@ void Watcher::take_request(const ViewerRequest &request) {
 
 // The first media.
 void Watcher::show() {
+  const auto alive = shared_from_this(); // whoever hears of it may send it away
   first_word_.stop();
   openness_ = Openness::kOpen;
   joined_ = true;
-  open_feeds();
+  open_feeds(KeyframeCause::kJoined);
   observer_.watcher_joined(*this);
   if (!closed_)
     observer_.rate_changed(*this);
 }
 
-void Watcher::open_feeds() {
+void Watcher::open_feeds(KeyframeCause cause) {
   bool keyframe = false;
   for (auto &feed : feeds_) {
     const bool wanted =
@@ -69,7 +70,7 @@ void Watcher::open_feeds() {
     feed->set_open(wanted);
   }
   if (keyframe)
-    observer_.keyframe_wanted(*this, KeyframeCause::kJoined);
+    observer_.keyframe_wanted(*this, cause);
 }
 
 void Watcher::set_limits(const BandwidthLimits &limits) {
@@ -189,7 +190,7 @@ void Watcher::tick() {
   if (idle > kAskAfterUs)
     send(encode_ping(g_get_real_time() / 1000));
   if (std::exchange(silent_, idle > kStopAfterUs) != silent_)
-    open_feeds();
+    open_feeds(KeyframeCause::kAsked);
   if (closed_)
     return;
   read_reports();

@@ -117,7 +117,7 @@ private:
   bool take_choices(const Answer &answer, GError **error);
   void take_request(const ViewerRequest &request);
   void show();
-  void open_feeds();
+  void open_feeds(KeyframeCause cause);
   void heard() { heard_us_ = g_get_monotonic_time(); }
   void take_feedback(const std::vector<SentPacket> &packets);
   bool owes_reports() const;
