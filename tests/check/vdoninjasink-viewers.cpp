@@ -241,6 +241,30 @@ GST_START_TEST(test_second_viewer_does_not_wait_for_a_keyframe) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_bitrate_changes_without_congestion_control) {
+  Show show("congestion-control=none video-encoder=x264enc");
+  Watched<ObjPtr<GstElement>> made;
+  g_signal_connect(
+      show.sending.sink(), "encoder-setup",
+      G_CALLBACK(+[](GstElement *, GstElement *encoder, Watched<ObjPtr<GstElement>> *to) {
+        to->update([encoder](ObjPtr<GstElement> &one) {
+          one = ObjPtr<GstElement>::ref(encoder);
+        });
+      }),
+      &made);
+  Player player(show.scene.line(show.play()));
+  player.play();
+  player.expect_buffers("sink", 5);
+  for (guint wanted : {400u, 1200u}) {
+    g_object_set(show.sending.sink(), "video-bitrate", wanted, nullptr);
+    player.expect_buffers("sink", 15);
+    guint bitrate = 0;
+    g_object_get(made.get().get(), "bitrate", &bitrate, nullptr);
+    fail_unless_equals_int(bitrate, wanted);
+  }
+}
+GST_END_TEST
+
 // A new viewer is served once the server is back; who watches does not notice.
 GST_START_TEST(test_server_goes_and_comes) {
   Show show;
@@ -441,6 +465,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_pauses_without_end_are_no_keyframes);
   tcase_add_test(tc, test_messages_without_end);
   tcase_add_test(tc, test_others_cannot_restart_a_viewer);
+  tcase_add_test(tc, test_bitrate_changes_without_congestion_control);
   tcase_add_test(tc, test_muting_is_told);
   tcase_add_test(tc, test_size_may_change);
   tcase_add_test(tc, test_viewer_is_sent_away);

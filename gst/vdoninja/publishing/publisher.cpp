@@ -85,6 +85,11 @@ void Publisher::apply_limits() {
   update_rate();
 }
 
+unsigned Publisher::kbit_s() const {
+  return config_.paced ? rate_.kbit_s() - std::min(rate_.kbit_s(), sound_kbit_s())
+                       : config_.limits.max_kbit_s;
+}
+
 unsigned Publisher::sound_kbit_s() const {
   const bool sound = std::any_of(media_.begin(), media_.end(), [](const Medium &medium) {
     return medium.kind == MediaKind::kAudio;
@@ -300,12 +305,12 @@ void Publisher::rate_changed(Watcher &watcher) {
 }
 
 void Publisher::update_rate() {
-  if (!config_.paced)
-    return;
-  rate_.update(g_get_monotonic_time());
-  for (auto &[peer, viewer] : viewers_)
-    viewer.watcher->set_slow(rate_.is_slow(peer));
-  if (std::exchange(told_kbit_s_, rate_.kbit_s()) != rate_.kbit_s())
+  if (config_.paced) {
+    rate_.update(g_get_monotonic_time());
+    for (auto &[peer, viewer] : viewers_)
+      viewer.watcher->set_slow(rate_.is_slow(peer));
+  }
+  if (std::exchange(told_kbit_s_, kbit_s()) != kbit_s())
     observer_.bitrate_wanted(kbit_s());
 }
 

@@ -94,9 +94,7 @@ public:
 
   PublisherState state() const { return state_; }
   // Of video, as the encoders are told.
-  unsigned kbit_s() const {
-    return rate_.kbit_s() - std::min(rate_.kbit_s(), sound_kbit_s());
-  }
+  unsigned kbit_s() const;
   size_t viewers() const;
   // Adds the list "viewers" and what is common to all.
   void add_stats(GstStructure *to);
