@@ -265,6 +265,65 @@ GST_START_TEST(test_bitrate_changes_without_congestion_control) {
 }
 GST_END_TEST
 
+// Times of what webrtcbin is given, by kind of media.
+struct Times {
+  GstClockTime video = GST_CLOCK_TIME_NONE, audio = GST_CLOCK_TIME_NONE;
+};
+
+void watch_times(GstElement *, const char *, GstElement *webrtcbin, Watched<Times> *to) {
+  gst_element_foreach_sink_pad(
+      webrtcbin,
+      [](GstElement *, GstPad *pad, gpointer data) -> gboolean {
+        gst_pad_add_probe(
+            pad, GST_PAD_PROBE_TYPE_BUFFER,
+            [](GstPad *from, GstPadProbeInfo *info, gpointer where) {
+              const CapsPtr caps(gst_pad_get_current_caps(from));
+              const char *media = gst_structure_get_string(
+                  gst_caps_get_structure(caps.get(), 0), "media");
+              const GstClockTime time = GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info));
+              static_cast<Watched<Times> *>(where)->update([&](Times &times) {
+                (g_str_equal(media, "video") ? times.video : times.audio) = time;
+              });
+              return GST_PAD_PROBE_OK;
+            },
+            data, nullptr);
+        return TRUE;
+      },
+      to);
+}
+
+// A pad that is linked after a pause: sound and picture are of the same time.
+GST_START_TEST(test_late_pad_is_in_time) {
+  const Scene scene{Dialect::kCustom};
+  Sending sending(sink_line(scene, "stream-id=abc password=false") + " " + tone() +
+                  "out.");
+  Watched<Times> times;
+  g_signal_connect(sending.sink(), "webrtcbin-ready", G_CALLBACK(watch_times), &times);
+  sending.play();
+  sending.expect_published();
+  sending.set_state(GST_STATE_PAUSED);
+  g_usleep(2 * G_USEC_PER_SEC);
+  sending.play();
+  GstElement *source = gst_parse_bin_from_description(
+      "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=15/1 ! "
+      "identity",
+      TRUE, nullptr);
+  gst_bin_add(GST_BIN(sending.pipeline()), source);
+  fail_unless(gst_element_link(source, sending.sink()));
+  gst_element_sync_state_with_parent(source);
+  Player player(scene.line("stream-id=abc password=false"));
+  player.play();
+  player.expect_buffers("sink", 15);
+  const Times now = times.get();
+  fail_unless(GST_CLOCK_TIME_IS_VALID(now.video) && GST_CLOCK_TIME_IS_VALID(now.audio));
+  const GstClockTimeDiff apart = GST_CLOCK_DIFF(now.video, now.audio);
+  fail_unless(ABS(apart) < GstClockTimeDiff(GST_SECOND), "%" G_GINT64_FORMAT " ms apart",
+              apart / 1000000);
+  player.stop();
+  sending.stop();
+}
+GST_END_TEST
+
 // A new viewer is served once the server is back; who watches does not notice.
 GST_START_TEST(test_server_goes_and_comes) {
   Show show;
@@ -471,6 +530,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_viewer_is_sent_away);
   tcase_add_test(tc, test_application_talks_with_viewers);
   tcase_add_test(tc, test_second_viewer_does_not_wait_for_a_keyframe);
+  tcase_add_test(tc, test_late_pad_is_in_time);
   tcase_add_test(tc, test_server_goes_and_comes);
   tcase_add_test(tc, test_requests_without_end);
   tcase_add_test(tc, test_ghosts_do_not_keep_others_out);

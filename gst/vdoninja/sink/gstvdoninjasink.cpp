@@ -73,8 +73,15 @@ void make_input(GstVdoNinjaSink *self, GstPad *pad) {
   const auto inside =
       ObjPtr<GstPad>::adopt(gst_element_get_static_pad(input->element(), "sink"));
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad), inside.get());
-  Lock lock(self->impl->mutex);
-  self->impl->inputs[pad] = std::move(input);
+  GstClockTime epoch;
+  {
+    Lock lock(self->impl->mutex);
+    self->impl->inputs[pad] = input;
+    epoch = self->impl->epoch;
+  }
+  // What is linked later is to be in time with what plays already.
+  if (GST_CLOCK_TIME_IS_VALID(epoch))
+    input->set_epoch(epoch);
 }
 
 void close_input(GstVdoNinjaSink *self, GstPad *pad) {
@@ -172,6 +179,7 @@ bool start(GstVdoNinjaSink *self) {
     self->impl->plan = std::move(plan);
     self->impl->sender = std::move(sender);
     self->impl->ended_inputs.clear();
+    self->impl->epoch = GST_CLOCK_TIME_NONE;
   }
   for (const auto &pad : current_pads(self))
     make_input(self, pad.get());
@@ -212,6 +220,10 @@ void play(GstVdoNinjaSink *self) {
   if (first)
     vdn::post_progress(GST_ELEMENT(self), GST_PROGRESS_TYPE_START, sentence(state));
   const GstClockTime epoch = sender->play();
+  {
+    Lock lock(self->impl->mutex);
+    self->impl->epoch = epoch;
+  }
   for (const auto &input : current_inputs(self))
     input->set_epoch(epoch);
 }

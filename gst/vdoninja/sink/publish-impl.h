@@ -49,6 +49,8 @@ struct PublishImpl final : SenderObserver, InputObserver {
   std::shared_ptr<Sender> sender GUARDED_BY(mutex);
   // Of this run; what stands behind the pads is made for each.
   PublishPlan plan GUARDED_BY(mutex);
+  // Since when running time of the viewers counts; NONE before the first PLAYING.
+  GstClockTime epoch GUARDED_BY(mutex) = GST_CLOCK_TIME_NONE;
   // The element's pads; NULL outside of a run. Borrowed, they are the element's.
   std::map<GstPad *, std::shared_ptr<Input>> inputs GUARDED_BY(mutex);
   std::set<const Input *> ended_inputs GUARDED_BY(mutex);
