@@ -360,6 +360,36 @@ GST_START_TEST(test_requests_without_end) {
 }
 GST_END_TEST
 
+// A connection costs more than asking for one.
+GST_START_TEST(test_restarts_without_end) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene, "stream-id=abc password=false"));
+  sending.play();
+  sending.expect_published();
+  TestClient client(scene.server->url());
+  fail_unless(client.wait_open());
+  client.send(R"({"request":"play","streamID":"abc"})");
+  const auto count = [](const TestClient::State &state) {
+    return std::count_if(
+        state.messages.begin(), state.messages.end(),
+        [](const auto &text) { return text.find("m=application") != std::string::npos; });
+  };
+  fail_unless(client.wait([&](const auto &state) { return count(state) > 0; }));
+  std::string publisher;
+  for (size_t i = 0; publisher.empty(); i++)
+    publisher = client.member(i, "UUID");
+  for (int i = 0; i < 200; i++) {
+    client.send(R"({"iceRestartRequest":true,"UUID":")" + publisher + "\"}");
+    g_usleep(10000);
+  }
+  Player player(scene.line("stream-id=abc password=false"));
+  player.play();
+  player.expect_buffers("sink", 15);
+  const auto made = count(client.state());
+  fail_unless(made > 1 && made < 100, "%d connections", static_cast<int>(made));
+}
+GST_END_TEST
+
 // Handshakes that do not get on make way for whoever comes after them.
 GST_START_TEST(test_ghosts_do_not_keep_others_out) {
   Show show;
@@ -533,6 +563,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_late_pad_is_in_time);
   tcase_add_test(tc, test_server_goes_and_comes);
   tcase_add_test(tc, test_requests_without_end);
+  tcase_add_test(tc, test_restarts_without_end);
   tcase_add_test(tc, test_ghosts_do_not_keep_others_out);
   tcase_add_loop_test(tc, test_bent_answer_harms_nobody, 0, G_N_ELEMENTS(kBends));
   tcase_add_test(tc, test_other_certificate_gets_nothing);

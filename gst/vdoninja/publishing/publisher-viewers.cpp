@@ -20,6 +20,8 @@ constexpr size_t kMaxHandshakes = 8;
 constexpr gint64 kAnswerSoonUs = 3 * G_USEC_PER_SEC;
 constexpr gint64 kConnectSoonUs = 10 * G_USEC_PER_SEC;
 constexpr size_t kMaxWaiting = 100;
+// Each costs a webrtcbin, whatever becomes of it, and there is no end to asking.
+constexpr double kMostConnections = 32, kConnectionsPerSecond = 4;
 constexpr gint64 kWaitingUs = 15 * G_USEC_PER_SEC;
 constexpr size_t kMaxEarlyMessages = 100;
 // Who asks again: heard from within so long, it is served; one that shakes hands for not
@@ -112,6 +114,7 @@ void Publisher::serve_waiting() {
       again.push_back(request);
       continue;
     }
+    connections_left_ -= 1;
     serve(request.peer);
   }
   waiting_ = std::move(again);
@@ -119,6 +122,13 @@ void Publisher::serve_waiting() {
 
 // Whether one more handshake may begin. One that does not get on makes way.
 bool Publisher::has_free_hand() {
+  const gint64 now = g_get_monotonic_time();
+  const double passed = static_cast<double>(now - connections_us_) / G_USEC_PER_SEC;
+  connections_left_ =
+      std::min(kMostConnections, connections_left_ + passed * kConnectionsPerSecond);
+  connections_us_ = now;
+  if (connections_left_ < 1)
+    return false;
   size_t shaking = 0;
   std::string slowest;
   gint64 overdue_us = 0;
@@ -127,7 +137,7 @@ bool Publisher::has_free_hand() {
     if (watcher.is_connected())
       continue;
     shaking++;
-    const gint64 overdue = g_get_monotonic_time() - watcher.begun_us() -
+    const gint64 overdue = now - watcher.begun_us() -
                            (watcher.is_answered() ? kConnectSoonUs : kAnswerSoonUs);
     if (overdue > overdue_us) {
       overdue_us = overdue;

@@ -184,6 +184,8 @@ private:
   unsigned conflicts_ = 0;
   bool told_full_ = false;
   std::deque<Request> waiting_;
+  double connections_left_ = 0; // that may be made now
+  gint64 connections_us_ = 0;   // up to when they were counted
   std::map<std::string, Viewer> viewers_;
   // Their goodbyes are on the way.
   std::vector<std::pair<gint64, std::shared_ptr<Watcher>>> leaving_;
