@@ -79,6 +79,15 @@ GST_START_TEST(test_viewer_says_what_it_wants) {
          [](const auto &state) { return heard(state, R"({"rejected":"hangup"})"); });
   expect(viewer, "statistics",
          [](const auto &state) { return heard(state, "remoteStats"); });
+  viewer.send(R"({"requestStatsContinuous":true})");
+  expect(viewer, "statistics again and again", [](const auto &state) {
+    return std::count_if(state.received.begin(), state.received.end(),
+                         [](const auto &one) {
+                           return one.find("remoteStats") != std::string::npos;
+                         }) > 2;
+  });
+  expect(viewer, "what limits the picture",
+         [](const auto &state) { return heard(state, "\"qlr\""); });
   viewer.send(R"({"ping":12345})");
   expect(viewer, "a pong", [](const auto &state) { return heard(state, "12345"); });
 }
@@ -446,19 +455,21 @@ GST_END_TEST
 // The certificate is not that of the answer: nothing is shown.
 GST_START_TEST(test_other_certificate_gets_nothing) {
   Show show;
-  show.scene.server->set_hook([](Passing &passing) {
-    const size_t at = passing.text.find("a=fingerprint:sha-256 ");
-    if (at == std::string::npos || passing.text.find("\"answer\"") == std::string::npos)
+  constexpr char kLine[] = "a=fingerprint:sha-256 ";
+  Watched<bool> answered;
+  show.scene.server->set_hook([&](Passing &passing) {
+    if (passing.text.find("\"answer\"") == std::string::npos)
       return;
     // Everywhere the same, or it would be refused for another reason.
-    for (size_t next = at;
-         (next = passing.text.find("a=fingerprint:sha-256 ", next)) != std::string::npos;
-         next += 22)
-      passing.text.replace(next + 22, 5, "00:00");
+    for (size_t at = 0; (at = passing.text.find(kLine, at)) != std::string::npos;
+         at += strlen(kLine))
+      passing.text.replace(at + strlen(kLine), 5, "00:00");
+    answered.update([](bool &yes) { yes = true; });
   });
   TestViewer viewer(show.viewer());
-  expect(viewer, "the channel", [](const auto &state) { return state.channel_open; });
+  fail_unless(answered.wait(20s, [](bool yes) { return yes; }));
   show.scene.server->set_hook(nullptr);
+  // By then it could have been shown a second of pictures.
   Player player(show.scene.line(show.play()));
   player.play();
   player.expect_buffers("sink", 15);

@@ -143,6 +143,54 @@ GST_START_TEST(test_eos_ends_with_a_goodbye) {
 }
 GST_END_TEST
 
+// What is left when a pad goes is at its end already.
+GST_START_TEST(test_eos_when_the_last_live_pad_is_released) {
+  const Scene scene;
+  Sending sending("videotestsrc is-live=true num-buffers=15 ! video/x-raw,width=320,"
+                  "height=180,framerate=15/1 ! out.video_0 audiotestsrc is-live=true "
+                  "name=sound ! out.audio_0 " +
+                  sink_line(scene));
+  Watched<bool> ended;
+  const auto pad =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(sending.sink(), "video_0"));
+  gst_pad_add_probe(
+      pad.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+      [](GstPad *, GstPadProbeInfo *info, gpointer to) {
+        if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_EOS)
+          static_cast<Watched<bool> *>(to)->update([](bool &yes) { yes = true; });
+        return GST_PAD_PROBE_OK;
+      },
+      &ended, nullptr);
+  sending.play();
+  fail_unless(ended.wait(20s, [](bool yes) { return yes; }));
+  const auto source = ObjPtr<GstElement>::adopt(
+      gst_bin_get_by_name(GST_BIN(sending.pipeline()), "sound"));
+  gst_element_set_locked_state(source.get(), TRUE);
+  gst_element_set_state(source.get(), GST_STATE_NULL);
+  const auto sound =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(sending.sink(), "audio_0"));
+  const auto peer = ObjPtr<GstPad>::adopt(gst_pad_get_peer(sound.get()));
+  gst_pad_unlink(peer.get(), sound.get());
+  gst_element_release_request_pad(sending.sink(), sound.get());
+  sending.expect("EOS", [](const Sending::State &state) { return state.eos; });
+}
+GST_END_TEST
+
+GST_START_TEST(test_one_pad_of_each_kind) {
+  const auto sink =
+      ObjPtr<GstElement>::adopt(gst_element_factory_make("vdoninjasink", nullptr));
+  const auto first =
+      ObjPtr<GstPad>::adopt(gst_element_request_pad_simple(sink.get(), "video_%u"));
+  fail_unless(first && g_str_equal(GST_OBJECT_NAME(first.get()), "video_0"));
+  fail_unless(gst_element_request_pad_simple(sink.get(), "video_%u") == nullptr);
+  gst_element_release_request_pad(sink.get(), first.get());
+  const auto again =
+      ObjPtr<GstPad>::adopt(gst_element_request_pad_simple(sink.get(), "video_%u"));
+  fail_unless(again);
+  gst_element_release_request_pad(sink.get(), again.get());
+}
+GST_END_TEST
+
 GST_START_TEST(test_null_says_goodbye) {
   const Scene scene;
   Sending sending(small_video() + sink_line(scene));
@@ -233,6 +281,8 @@ static Suite *vdoninjasink_suite() {
   tcase_add_test(tc, test_encoded_media_pass);
   tcase_add_test(tc, test_viewers_do_not_disturb_each_other);
   tcase_add_test(tc, test_eos_ends_with_a_goodbye);
+  tcase_add_test(tc, test_eos_when_the_last_live_pad_is_released);
+  tcase_add_test(tc, test_one_pad_of_each_kind);
   tcase_add_test(tc, test_null_says_goodbye);
   tcase_add_test(tc, test_plays_again_after_null_and_pause);
   tcase_add_test(tc, test_id_by_chance_is_told);

@@ -197,11 +197,13 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
 
 def watch(line, name):
     """A line that publishes, seen by a viewer."""
-    stream_id = re.search(r"stream-id=(\w+)", line)[1]
-    viewer = f"vdoninjasrc stream-id={stream_id} ! fakesink sync=false"
-    with Publisher([]) as nobody:
-        with Pipeline(adapt(line, nobody.server, name)), \
-                Pipeline(adapt("x " + viewer, nobody.server, name)) as watching:
+    stream_id = re.search(r"vdoninjasink(?: \S+)*? stream-id=(\w+)", line)[1]
+    password = re.search(r"password=\w+", line)
+    viewer = (f"vdoninjasrc stream-id={stream_id} {password[0] if password else ''} "
+              "! fakesink sync=false")
+    with Publisher(re.findall(r"vdoninjasrc stream-id=(\w+)", line)) as other:
+        with Pipeline(adapt(line, other.server, name)), \
+                Pipeline(adapt("x " + viewer, other.server, name)) as watching:
             watching.play()
 
 

@@ -15,7 +15,6 @@ namespace {
 
 constexpr size_t kMaxLabelBytes = 256;
 constexpr int kMaxKbits = 1000000;
-constexpr int kMaxSide = 32768;
 constexpr size_t kMaxRefused = 16;
 
 // Presence counts, false too. Source: game-capture and ninja-obs-plugin, which refuse the
@@ -99,17 +98,6 @@ std::optional<int> bitrate(JsonObject *object, const char *plain, const char *ta
   return value && *value > 0 ? value : std::nullopt;
 }
 
-void read_size(JsonObject *object, ViewerRequest *request) {
-  JsonNode *node = find(object, "requestResolution");
-  if (!node || !JSON_NODE_HOLDS_OBJECT(node))
-    return;
-  JsonObject *inner = json_node_get_object(node);
-  const auto width = number(find(inner, "w"), kMaxSide);
-  const auto height = number(find(inner, "h"), kMaxSide);
-  if (width.value_or(0) > 0 && height.value_or(0) > 0)
-    request->size = {static_cast<unsigned>(*width), static_cast<unsigned>(*height)};
-}
-
 void read_label(JsonObject *object, ViewerRequest *request) {
   JsonNode *info = find(object, "info");
   JsonNode *label = info && JSON_NODE_HOLDS_OBJECT(info)
@@ -163,7 +151,6 @@ std::optional<ViewerRequest> parse_viewer_request(std::string_view text) {
   if (const auto hidden = number(find(object, "optimizedBitrate"), kMaxKbits))
     request.video_bitrate = hidden;
   request.audio_bitrate = bitrate(object, "audioBitrate", "targetAudioBitrate");
-  read_size(object, &request);
   request.keyframe = flag(find(object, "keyframe")).value_or(false) ||
                      flag(find(object, "requestKeyframe")).value_or(false);
   request.stats = flag(find(object, "requestStats")).value_or(false);
@@ -205,12 +192,11 @@ std::string encode_info(const PublisherInfo &info) {
   return to_json(object.get());
 }
 
-std::string encode_quality(const char *limited_by, bool hardware, unsigned viewers) {
+std::string encode_quality(const char *limited_by, unsigned viewers) {
   auto out = new_object();
   set_number(out, "c", viewers);
   auto inner = new_object();
   set(inner, "qlr", limited_by);
-  set_flag(inner, "hw_enc", hardware);
   json_object_set_object_member(inner.get(), "out", out.release());
   const auto object = new_object();
   json_object_set_object_member(object.get(), "miniInfo", inner.release());

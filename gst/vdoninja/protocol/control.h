@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace vdn {
@@ -17,7 +16,6 @@ struct ViewerRequest {
   std::optional<bool> video, audio; // of the first message: that medium is wanted
   // kbit/s; 0: nothing for now, below 0: no wish.
   std::optional<int> video_bitrate, audio_bitrate;
-  std::optional<std::pair<unsigned, unsigned>> size; // width, height
   bool keyframe = false;
   bool stats = false; // once
   std::optional<bool> stats_repeated;
@@ -43,7 +41,7 @@ struct PublisherInfo {
 std::string encode_info(const PublisherInfo &info);
 
 // "bandwidth", "cpu" or "none": what keeps the picture from being better.
-std::string encode_quality(const char *limited_by, bool hardware, unsigned viewers);
+std::string encode_quality(const char *limited_by, unsigned viewers);
 
 struct PublisherStats {
   std::string label;

@@ -23,7 +23,8 @@ constexpr size_t kMaxWaiting = 100;
 // Each costs a webrtcbin, whatever becomes of it, and there is no end to asking.
 constexpr double kMostConnections = 32, kConnectionsPerSecond = 4;
 constexpr gint64 kWaitingUs = 15 * G_USEC_PER_SEC;
-constexpr size_t kMaxEarlyMessages = 100;
+constexpr unsigned kStatsEachTicks = 3, kQualityEachTicks = 5; // seconds
+constexpr gint64 kTellEachUs = 60 * G_USEC_PER_SEC;
 // Who asks again: heard from within so long, it is served; one that shakes hands for not
 // longer than this is, too; else it is pinged, and has so long to answer.
 constexpr gint64 kHeardUs = 2 * G_USEC_PER_SEC;
@@ -39,6 +40,7 @@ void Publisher::asked(const std::string &peer) {
   if (left_ || failed_ || is_served(peer))
     return;
   was_served_ = true;
+  conflicts_ = 0;
   if (viewers_.count(peer))
     end(peer, false, "it asked anew");
   if (is_full())
@@ -50,11 +52,14 @@ void Publisher::asked(const std::string &peer) {
 bool Publisher::is_full() {
   if (!config_.max_viewers || viewers_.size() < config_.max_viewers)
     return false;
-  if (!std::exchange(told_full_, true))
-    observer_.problem(GST_RESOURCE_ERROR_NO_SPACE_LEFT,
-                      "more than max-viewers=" + std::to_string(config_.max_viewers) +
-                          " want to watch; the others are not answered",
-                      false);
+  const gint64 now = g_get_monotonic_time();
+  if (told_full_us_ && now - told_full_us_ < kTellEachUs)
+    return true;
+  told_full_us_ = now;
+  observer_.problem(GST_RESOURCE_ERROR_NO_SPACE_LEFT,
+                    "more than max-viewers=" + std::to_string(config_.max_viewers) +
+                        " want to watch; the others are not answered",
+                    false);
   return true;
 }
 
@@ -224,7 +229,7 @@ void Publisher::handle_candidates(const Message &message) {
     return;
   if (at->second.watcher->is_answered())
     at->second.watcher->handle_candidates(message, false);
-  else if (at->second.early.size() < kMaxEarlyMessages)
+  else if ((at->second.early_candidates += message.candidates.size()) <= kMaxCandidates)
     at->second.early.push_back(message);
 }
 
@@ -302,8 +307,27 @@ std::string Publisher::stats_message() const {
   stats.width = served_.width;
   stats.height = served_.height;
   stats.encoder = served_.video_codec;
-  stats.limited_by = kbit_s() < config_.limits.max_kbit_s ? "bandwidth" : "none";
+  stats.limited_by = limited_by(false);
   return encode_stats(config_.presence.wire_id, stats);
+}
+
+const char *Publisher::limited_by(bool slow) const {
+  return slow || kbit_s() < config_.limits.max_kbit_s ? "bandwidth" : "none";
+}
+
+// What they are told again and again, or when it changes.
+void Publisher::tell_viewers() {
+  ticks_++;
+  for (auto &[peer, viewer] : viewers_) {
+    if (viewer.repeats_stats && ticks_ % kStatsEachTicks == 0)
+      viewer.watcher->send(stats_message());
+    if (ticks_ % kQualityEachTicks != 0)
+      continue;
+    const std::string text =
+        encode_quality(limited_by(rate_.is_slow(peer)), static_cast<unsigned>(viewers()));
+    if (viewer.told_quality != text && viewer.watcher->send(text))
+      viewer.told_quality = text;
+  }
 }
 
 void Publisher::let_go() {
@@ -325,7 +349,6 @@ void Publisher::end(const std::string &peer, bool say_bye, const std::string &wh
   viewers_.erase(at);
   rate_.remove(peer);
   keyframes_.remove(peer);
-  told_full_ = false;
   GST_INFO_OBJECT(home_, "viewer %s: %s", peer.c_str(), why.c_str());
   const bool said = say_bye && watcher->send(encode_bye());
   watcher->stop();

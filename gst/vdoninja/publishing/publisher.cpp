@@ -294,6 +294,7 @@ void Publisher::tick() {
     if (viewer.watcher->waits_for_keyframe())
       keyframe_wanted(*viewer.watcher,
                       rate_.is_slow(peer) ? KeyframeCause::kSlow : KeyframeCause::kAsked);
+  tell_viewers();
 }
 
 // ---------------------------------------------------------------------------------

@@ -107,10 +107,12 @@ private:
   };
   struct Viewer {
     std::shared_ptr<Watcher> watcher;
+    size_t early_candidates = 0;
     std::deque<Message> early;   // candidates before its answer
     std::vector<bool> left_over; // media that it takes; empty: all
     gint64 doubted_us = 0;       // asked again meanwhile, and pinged
     bool repeats_stats = false;
+    std::string told_quality;
     gint64 rejected_us = 0;
   };
 
@@ -156,6 +158,8 @@ private:
   std::map<std::string, Viewer>::iterator find(const Message &message);
   void answer_controls(Viewer &viewer, const ViewerRequest &request);
   std::string stats_message() const;
+  const char *limited_by(bool slow) const;
+  void tell_viewers();
   void ask_encoders();
   void apply_limits();
   unsigned sound_kbit_s() const;
@@ -182,7 +186,8 @@ private:
   bool left_ = false;
   bool failed_ = false;
   unsigned conflicts_ = 0;
-  bool told_full_ = false;
+  unsigned ticks_ = 0;
+  gint64 told_full_us_ = 0;
   std::deque<Request> waiting_;
   double connections_left_ = 0; // that may be made now
   gint64 connections_us_ = 0;   // up to when they were counted

@@ -34,11 +34,13 @@ void Watcher::take_request(const ViewerRequest &request) {
   const bool video = request.video.value_or(wants_video_);
   const bool audio = request.audio.value_or(wants_audio_);
   const int wish = request.video_bitrate.value_or(wish_kbit_s_);
-  const bool changed =
-      video != wants_video_ || audio != wants_audio_ || wish != wish_kbit_s_;
+  const bool hears = request.audio_bitrate ? *request.audio_bitrate != 0 : hears_;
+  const bool changed = video != wants_video_ || audio != wants_audio_ ||
+                       wish != wish_kbit_s_ || hears != hears_;
   wants_video_ = video;
   wants_audio_ = audio;
   wish_kbit_s_ = wish;
+  hears_ = hears;
   if (openness_ == Openness::kWaitsForWord && (request.video || request.audio)) {
     show();
   } else if (changed && openness_ == Openness::kOpen) {
@@ -64,8 +66,8 @@ void Watcher::show() {
 void Watcher::open_feeds(KeyframeCause cause) {
   bool keyframe = false;
   for (auto &feed : feeds_) {
-    const bool wanted =
-        is_video(*feed) ? wants_video_ && wish_kbit_s_ != 0 && !silent_ : wants_audio_;
+    const bool wanted = is_video(*feed) ? wants_video_ && wish_kbit_s_ != 0 && !silent_
+                                        : wants_audio_ && hears_;
     keyframe |= wanted && is_video(*feed) && !feed->is_open();
     feed->set_open(wanted);
   }

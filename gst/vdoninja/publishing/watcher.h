@@ -145,6 +145,7 @@ private:
   bool wants_video_ = true, wants_audio_ = true;
   bool silent_ = false; // nothing was heard for so long that video stops
   int wish_kbit_s_ = -1;
+  bool hears_ = true;             // it has not paused the sound
   unsigned described_kbit_s_ = 0; // by its answer, 0: nothing
   bool has_feedback_ = false;
   bool transport_cc_ = false;       // promised by its answer

@@ -228,6 +228,19 @@ void play(GstVdoNinjaSink *self) {
     input->set_epoch(epoch);
 }
 
+// The last input that ends is the end of the element.
+void finish_if_ended(GstVdoNinjaSink *self) {
+  std::shared_ptr<vdn::Sender> sender;
+  {
+    Lock lock(self->impl->mutex);
+    const auto &inputs = self->impl->inputs;
+    if (!inputs.empty() && self->impl->ended_inputs.size() == inputs.size())
+      sender = self->impl->sender;
+  }
+  if (sender)
+    sender->finish();
+}
+
 } // namespace
 
 std::shared_ptr<vdn::Sender> vdn::current_sender(GstVdoNinjaSink *self) {
@@ -317,17 +330,12 @@ void vdn::PublishImpl::input_failed(Input &, const GError &error,
                            GST_FUNCTION, __LINE__);
 }
 
-// The last one ends the element.
 void vdn::PublishImpl::input_eos(Input &input) {
-  std::shared_ptr<Sender> current;
   {
     Lock lock(mutex);
     ended_inputs.insert(&input);
-    if (ended_inputs.size() == inputs.size())
-      current = sender;
   }
-  if (current)
-    current->finish();
+  finish_if_ended(self);
 }
 
 void vdn::PublishImpl::encoder_made(Input &, GstElement *encoder) {
@@ -387,32 +395,32 @@ static GstPad *gst_vdoninja_sink_request_new_pad(GstElement *element,
   auto *self = GST_VDONINJA_SINK(element);
   const bool video = g_str_has_prefix(GST_PAD_TEMPLATE_NAME_TEMPLATE(template_), "video");
   const std::string wanted = name ? name : video ? "video_0" : "audio_0";
-  const bool taken = [&] {
-    Lock lock(self->impl->mutex);
-    return std::any_of(
-        self->impl->inputs.begin(), self->impl->inputs.end(),
-        [&](const auto &entry) { return is_video_pad(entry.first) == video; });
-  }();
-  if (taken) {
-    GST_WARNING_OBJECT(self, "there is a pad for %s already; one stream has one of each",
-                       video ? "video" : "audio");
-    return nullptr;
-  }
-  GstPad *pad = gst_ghost_pad_new_no_target_from_template(wanted.c_str(), template_);
+  auto pad = ObjPtr<GstPad>::ref(
+      gst_ghost_pad_new_no_target_from_template(wanted.c_str(), template_));
   bool runs;
   {
     Lock lock(self->impl->mutex);
-    self->impl->inputs[pad] = nullptr;
+    auto &inputs = self->impl->inputs;
+    const bool taken = std::any_of(inputs.begin(), inputs.end(), [&](const auto &entry) {
+      return is_video_pad(entry.first) == video;
+    });
+    if (taken) {
+      GST_WARNING_OBJECT(self,
+                         "there is a pad for %s already; one stream has one of each",
+                         video ? "video" : "audio");
+      return nullptr;
+    }
+    inputs[pad.get()] = nullptr;
     runs = self->impl->sender != nullptr;
   }
   if (runs) {
-    make_input(self, pad);
-    gst_pad_set_active(pad, TRUE);
+    make_input(self, pad.get());
+    gst_pad_set_active(pad.get(), TRUE);
   }
-  gst_element_add_pad(element, pad);
+  gst_element_add_pad(element, pad.get());
   if (runs)
     tell_inputs(self);
-  return pad;
+  return pad.get(); // the element has it
 }
 
 static void gst_vdoninja_sink_release_pad(GstElement *element, GstPad *pad) {
@@ -424,6 +432,7 @@ static void gst_vdoninja_sink_release_pad(GstElement *element, GstPad *pad) {
     self->impl->inputs.erase(pad);
   }
   tell_inputs(self);
+  finish_if_ended(self);
   gst_element_remove_pad(element, pad);
 }
 
