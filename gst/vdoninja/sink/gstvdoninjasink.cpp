@@ -233,8 +233,8 @@ void finish_if_ended(GstVdoNinjaSink *self) {
   std::shared_ptr<vdn::Sender> sender;
   {
     Lock lock(self->impl->mutex);
-    const auto &inputs = self->impl->inputs;
-    if (!inputs.empty() && self->impl->ended_inputs.size() == inputs.size())
+    const size_t count = self->impl->inputs.size();
+    if (count > 0 && self->impl->ended_inputs.size() == count)
       sender = self->impl->sender;
   }
   if (sender)
@@ -400,17 +400,16 @@ static GstPad *gst_vdoninja_sink_request_new_pad(GstElement *element,
   bool runs;
   {
     Lock lock(self->impl->mutex);
-    auto &inputs = self->impl->inputs;
-    const bool taken = std::any_of(inputs.begin(), inputs.end(), [&](const auto &entry) {
-      return is_video_pad(entry.first) == video;
-    });
+    const bool taken = std::any_of(
+        self->impl->inputs.begin(), self->impl->inputs.end(),
+        [&](const auto &entry) { return is_video_pad(entry.first) == video; });
     if (taken) {
       GST_WARNING_OBJECT(self,
                          "there is a pad for %s already; one stream has one of each",
                          video ? "video" : "audio");
       return nullptr;
     }
-    inputs[pad.get()] = nullptr;
+    self->impl->inputs[pad.get()] = nullptr;
     runs = self->impl->sender != nullptr;
   }
   if (runs) {
