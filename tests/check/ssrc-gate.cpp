@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr guint kVideo = 1111, kAudio = 2222, kStranger = 3333;
+constexpr guint kVideo = 1111, kAudio = 2222, kStranger = 3333, kRepeats = 4444;
 
 std::string announce(const char *lines, guint ssrc) {
   return std::string(lines) + "a=ssrc:" + std::to_string(ssrc) + " cname:x\r\n";
@@ -63,12 +63,12 @@ public:
   }
   ~Receiver() { gst_element_set_state(pipeline_.get(), GST_STATE_NULL); }
 
-  void push(guint ssrc) {
+  void push(guint ssrc, guint8 payload_type = 96) {
     GstBuffer *buffer = gst_rtp_buffer_new_allocate(10, 0, 0);
     GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
     gst_rtp_buffer_map(buffer, GST_MAP_WRITE, &rtp);
     gst_rtp_buffer_set_ssrc(&rtp, ssrc);
-    gst_rtp_buffer_set_payload_type(&rtp, 96);
+    gst_rtp_buffer_set_payload_type(&rtp, payload_type);
     // No gaps, and no time that a jitterbuffer would wait for.
     gst_rtp_buffer_set_seq(&rtp, seq_[ssrc]);
     gst_rtp_buffer_set_timestamp(&rtp, seq_[ssrc]++);
@@ -88,9 +88,9 @@ public:
     gst_pad_push(rtcp_.get(), buffer);
   }
   // Its jitterbuffer has been relieved of one packet, and no pad came of it.
-  void expect_dropped(guint ssrc) {
+  void expect_dropped(guint ssrc, guint8 payload_type = 96) {
     for (guint64 pushed = 0; pushed < 2; pushed = pushed_of(ssrc))
-      push(ssrc);
+      push(ssrc, payload_type);
     fail_if(pads_.get().count(ssrc), "SSRC %u got through", ssrc);
   }
   void expect_through(guint ssrc) {
@@ -162,6 +162,24 @@ GST_START_TEST(test_ssrc_gate_lets_through_what_was_announced_and_answered) {
 }
 GST_END_TEST
 
+// What is announced, but as a repeat: webrtcbin may take it for the picture.
+GST_START_TEST(test_ssrc_gate_holds_what_is_no_media) {
+  const std::string repeats = announce(kVp8, kVideo) +
+                              "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+                              "a=ssrc-group:FID 1111 4444\r\n" +
+                              announce("", kRepeats);
+  const std::string video = media_lines("video", "v", "96 97", repeats.c_str());
+  for (const Offer &offer : {must_read(session_lines("d v") + data_lines("d") + video),
+                             must_read(session_lines("v d") + video + data_lines("d"))}) {
+    Receiver receiver;
+    receiver.gate->answered(offer);
+    receiver.expect_dropped(kRepeats, 97);
+    receiver.expect_dropped(kStranger, 98);
+    receiver.expect_through(kVideo);
+  }
+}
+GST_END_TEST
+
 // Given media before the data channel, webrtcbin takes what is unknown for the first.
 GST_START_TEST(test_ssrc_gate_lets_strangers_through_where_media_come_first) {
   Receiver receiver;
@@ -230,6 +248,7 @@ static Suite *ssrc_gate_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_checked_fixture(tc, connection_debug_init, nullptr);
   tcase_add_test(tc, test_ssrc_gate_lets_through_what_was_announced_and_answered);
+  tcase_add_test(tc, test_ssrc_gate_holds_what_is_no_media);
   tcase_add_test(tc, test_ssrc_gate_lets_strangers_through_where_media_come_first);
   tcase_add_test(tc, test_ssrc_gate_holds_a_new_line_until_it_is_answered);
   tcase_add_test(tc, test_ssrc_gate_knows_what_webrtcbin_has_forgotten);

@@ -2,6 +2,7 @@
 #include "ssrc-gate.h"
 
 #include <gst/rtp/gstrtcpbuffer.h>
+#include <gst/rtp/gstrtpbuffer.h>
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
 #define GST_CAT_DEFAULT vdoninja_session_debug
@@ -31,14 +32,31 @@ struct Watch {
   bool told = false;
 };
 
+// -1 when it is no packet.
+int payload_type_of(const GstPadProbeInfo *info) {
+  GstBuffer *buffer =
+      info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST
+          ? gst_buffer_list_get(static_cast<GstBufferList *>(info->data), 0)
+          : static_cast<GstBuffer *>(info->data);
+  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
+  if (!gst_rtp_buffer_map(buffer, GST_MAP_READ, &rtp))
+    return -1;
+  const int result = gst_rtp_buffer_get_payload_type(&rtp);
+  gst_rtp_buffer_unmap(&rtp);
+  return result;
+}
+
 // Thread: streaming, of the jitterbuffer: nothing behind it has seen the stream yet.
-GstPadProbeReturn on_stream(GstPad *pad, GstPadProbeInfo *, gpointer data) {
+GstPadProbeReturn on_stream(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
   auto *watch = static_cast<Watch *>(data);
-  if (watch->gate->admits(watch->ssrc))
+  const int payload_type = payload_type_of(info);
+  if (watch->gate->admits(watch->ssrc, payload_type))
     return GST_PAD_PROBE_REMOVE;
   if (!std::exchange(watch->told, true))
-    GST_WARNING_OBJECT(pad, "dropping what comes with SSRC %u, which is of no m-line",
-                       watch->ssrc);
+    GST_INFO_OBJECT(pad,
+                    "dropping what comes with SSRC %u and payload type %d, which is "
+                    "no media of an m-line",
+                    watch->ssrc, payload_type);
   return GST_PAD_PROBE_DROP;
 }
 
@@ -101,11 +119,16 @@ void SsrcGate::answered(const Offer &offer) {
   answered_ = offer.ssrcs;
   offered_.clear();
   media_first_ = offer.data_mline != 0;
+  payload_types_.clear();
+  for (const MediaLine &line : offer.media)
+    for (const Format &format : line.formats)
+      payload_types_.insert(format.payload_type);
 }
 
-bool SsrcGate::admits(guint ssrc) const {
+bool SsrcGate::admits(guint ssrc, int payload_type) const {
   Lock lock(mutex_);
-  return answered_.count(ssrc) || (media_first_ && !offered_.count(ssrc));
+  return payload_types_.count(payload_type) &&
+         (answered_.count(ssrc) || (media_first_ && !offered_.count(ssrc)));
 }
 
 void SsrcGate::forget(guint ssrc) {
