@@ -120,7 +120,7 @@ void Publisher::serve_waiting() {
       continue;
     }
     connections_left_ -= 1;
-    serve(request.peer);
+    serve(request.peer, {});
   }
   waiting_ = std::move(again);
 }
@@ -157,18 +157,17 @@ bool Publisher::has_free_hand() {
   return true;
 }
 
-bool Publisher::serve(const std::string &peer) {
+void Publisher::serve(const std::string &peer, std::vector<bool> left_over) {
   Viewer viewer;
+  viewer.left_over = std::move(left_over);
   GError *raw = nullptr;
   viewer.watcher = make_watcher(peer, viewer, &raw);
   const ErrorPtr error(raw);
-  if (!viewer.watcher) {
+  if (viewer.watcher)
+    viewers_[peer] = std::move(viewer);
+  else
     observer_.problem(GST_RESOURCE_ERROR_FAILED,
                       std::string("a viewer cannot be served: ") + error->message, false);
-    return false;
-  }
-  viewers_[peer] = std::move(viewer);
-  return true;
 }
 
 std::shared_ptr<Watcher> Publisher::make_watcher(const std::string &peer,
@@ -256,15 +255,8 @@ void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accept
       observer_.problem(GST_RESOURCE_ERROR_FAILED,
                         "viewer " + peer + " takes none of our video codecs", false);
   end(peer, false, "it rejected a medium");
-  if (!any || !first)
-    return;
-  Viewer viewer;
-  viewer.left_over = accepted;
-  GError *raw = nullptr;
-  viewer.watcher = make_watcher(peer, viewer, &raw);
-  const ErrorPtr error(raw);
-  if (viewer.watcher)
-    viewers_[peer] = std::move(viewer);
+  if (any && first)
+    serve(peer, accepted);
 }
 
 void Publisher::watcher_message(Watcher &watcher, const Message &message,

@@ -79,9 +79,10 @@ void Publisher::set_limits(const BandwidthLimits &limits) {
 }
 
 void Publisher::apply_limits() {
-  rate_.set_limits({limits().min_kbit_s, limits().max_kbit_s});
+  const BandwidthLimits bounds = limits();
+  rate_.set_limits({bounds.min_kbit_s, bounds.max_kbit_s});
   for (auto &[peer, viewer] : viewers_)
-    viewer.watcher->set_limits(limits());
+    viewer.watcher->set_limits(bounds);
   update_rate();
 }
 

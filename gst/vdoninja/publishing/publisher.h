@@ -148,7 +148,8 @@ private:
   bool is_full();
   void serve_waiting();
   bool has_free_hand();
-  bool serve(const std::string &peer);
+  // `left_over`: as in Viewer.
+  void serve(const std::string &peer, std::vector<bool> left_over);
   std::shared_ptr<Watcher> make_watcher(const std::string &peer, const Viewer &viewer,
                                         GError **error);
   void handle_answer(const Message &message);
