@@ -35,20 +35,9 @@ GST_ELEMENT_REGISTER_DEFINE(vdoninjasink, "vdoninjasink", GST_RANK_NONE,
 
 namespace {
 
-using Inputs = std::vector<std::shared_ptr<vdn::Input>>;
-
-Inputs current_inputs(GstVdoNinjaSink *self) {
-  Inputs inputs;
-  Lock lock(self->impl->mutex);
-  for (const auto &[pad, input] : self->impl->inputs)
-    if (input)
-      inputs.push_back(input);
-  return inputs;
-}
-
 void tell_inputs(GstVdoNinjaSink *self) {
   if (auto sender = vdn::current_sender(self))
-    sender->set_inputs(current_inputs(self));
+    sender->set_inputs(vdn::current_inputs(self));
 }
 
 bool is_video_pad(GstPad *pad) {
@@ -224,7 +213,7 @@ void play(GstVdoNinjaSink *self) {
     Lock lock(self->impl->mutex);
     self->impl->epoch = epoch;
   }
-  for (const auto &input : current_inputs(self))
+  for (const auto &input : vdn::current_inputs(self))
     input->set_epoch(epoch);
 }
 
@@ -246,6 +235,15 @@ void finish_if_ended(GstVdoNinjaSink *self) {
 std::shared_ptr<vdn::Sender> vdn::current_sender(GstVdoNinjaSink *self) {
   Lock lock(self->impl->mutex);
   return self->impl->sender;
+}
+
+std::vector<std::shared_ptr<vdn::Input>> vdn::current_inputs(GstVdoNinjaSink *self) {
+  std::vector<std::shared_ptr<Input>> inputs;
+  Lock lock(self->impl->mutex);
+  for (const auto &[pad, input] : self->impl->inputs)
+    if (input)
+      inputs.push_back(input);
+  return inputs;
 }
 
 vdn::StructurePtr vdn::read_publish_stats(GstVdoNinjaSink *self) {

@@ -105,17 +105,10 @@ void apply(GstVdoNinjaSink *self, guint id, const PublishSettings &settings) {
   auto sender = current_sender(self);
   if (!sender)
     return;
-  std::vector<std::shared_ptr<Input>> inputs;
-  {
-    Lock lock(self->impl->mutex);
-    for (const auto &[pad, input] : self->impl->inputs)
-      if (input)
-        inputs.push_back(input);
-  }
   const bool video = id == PROP_MUTE_VIDEO, audio = id == PROP_MUTE_AUDIO;
   if (id == PROP_VIDEO_BITRATE || id == PROP_MIN_VIDEO_BITRATE)
     sender->set_limits({settings.min_video_bitrate, settings.video_bitrate});
-  for (const auto &input : inputs) {
+  for (const auto &input : current_inputs(self)) {
     if (video && input->is_video())
       input->set_muted(settings.mute_video);
     if (audio && !input->is_video())

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "bus.h"
 #include "enums.h"
@@ -67,6 +68,8 @@ namespace vdn {
 
 // Thread: any, for all functions here.
 std::shared_ptr<Sender> current_sender(GstVdoNinjaSink *self);
+// Of this run.
+std::vector<std::shared_ptr<Input>> current_inputs(GstVdoNinjaSink *self);
 // "state", "stream-id", "video-bitrate", "keyframes" and the list "viewers". Not from a
 // streaming thread.
 StructurePtr read_publish_stats(GstVdoNinjaSink *self);
