@@ -9,8 +9,10 @@
 
 #include "json-text.h"
 #include "loopback.h"
+#include "unlink-channels.h"
 
 using namespace vdn;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -34,6 +36,18 @@ struct Channel {
   explicit Channel(const Player &player) {
     g_signal_connect(player.pipeline(), "deep-element-added", G_CALLBACK(on_element),
                      this);
+  }
+  // Of sctpenc, to which it is linked.
+  ObjPtr<GstPad> sctp_pad() const {
+    GstIterator *found =
+        gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc");
+    GValue item = G_VALUE_INIT;
+    fail_unless_equals_int(gst_iterator_next(found, &item), GST_ITERATOR_OK);
+    auto *encoder = static_cast<GstElement *>(g_value_get_object(&item));
+    auto pad = ObjPtr<GstPad>::ref(static_cast<GstPad *>(encoder->sinkpads->data));
+    g_value_unset(&item);
+    gst_iterator_free(found);
+    return pad;
   }
   // Threads: the loop's, webrtcbin's and the pool's.
   static void on_element(GstBin *, GstBin *, GstElement *element, Channel *self) {
@@ -200,6 +214,88 @@ GST_START_TEST(test_wire_data_channel_ignores_errors_of_its_elements) {
 }
 GST_END_TEST
 
+// Given a channel, when the connection ends, then it is parted from sctpenc before that
+// leaves PLAYING, and frees what a channel that closes would ask for a reset.
+GST_START_TEST(test_wire_channel_is_unlinked_before_the_association_goes) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Channel channel(player);
+  player.play();
+  await_frames(player);
+  loopback.await("a first text",
+                 [](const auto &state) { return !state.received.empty(); });
+  const auto pad = channel.sctp_pad();
+  GstState state = GST_STATE_VOID_PENDING;
+  g_signal_connect(pad.get(), "unlinked",
+                   G_CALLBACK(+[](GstPad *unlinked, GstPad *, GstState *at) {
+                     *at = GST_STATE(GST_OBJECT_PARENT(unlinked));
+                   }),
+                   &state);
+  player.stop();
+  fail_unless_equals_int(state, GST_STATE_PLAYING);
+}
+GST_END_TEST
+
+// Given an unlinked channel, when its peer closes it, then sctpenc hears nothing of it.
+GST_START_TEST(test_wire_unlinked_channel_closes_by_itself) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Channel channel(player);
+  player.play();
+  await_frames(player);
+  loopback.await("a first text",
+                 [](const auto &state) { return !state.received.empty(); });
+  const auto encoder =
+      ObjPtr<GstElement>::adopt(gst_pad_get_parent_element(channel.sctp_pad().get()));
+  std::atomic<unsigned> removed{0};
+  g_signal_connect(
+      encoder.get(), "pad-removed",
+      G_CALLBACK(+[](GstElement *, GstPad *, std::atomic<unsigned> *count) { ++*count; }),
+      &removed);
+  unlink_channels(channel.webrtcbin);
+  loopback.publisher->close_channels();
+  fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
+  fail_unless_equals_int(removed, 0);
+  player.stop();
+  fail_unless_equals_int(removed, 1);
+}
+GST_END_TEST
+
+// Given a channel that webrtcbin's thread closes, as its peer did, when channels are
+// unlinked, then that waits for it.
+GST_START_TEST(test_wire_channel_that_closes_is_waited_for) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Channel channel(player);
+  player.play();
+  await_frames(player);
+  loopback.await("a first text",
+                 [](const auto &state) { return !state.received.empty(); });
+  struct Release {
+    Watched<bool> began{false}, went_on{false};
+    bool overlapped = false;
+  } release;
+  // Thread: webrtcbin's, with its lock. That somebody waits for it cannot be seen, so it
+  // takes a moment in which nobody may go on.
+  g_signal_connect(channel.sctp_pad().get(), "unlinked",
+                   G_CALLBACK(+[](GstPad *, GstPad *, Release *seen) {
+                     seen->began.update([](bool &began) { began = true; });
+                     seen->overlapped =
+                         seen->went_on.wait(200ms, [](bool went_on) { return went_on; });
+                   }),
+                   &release);
+  loopback.publisher->close_channels();
+  fail_unless(release.began.wait(kLoopbackLimit, [](bool began) { return began; }));
+  unlink_channels(channel.webrtcbin);
+  release.went_on.update([](bool &went_on) { went_on = true; });
+  fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
+  fail_if(release.overlapped);
+}
+GST_END_TEST
+
 // Raspberry.Ninja reads answers on the socket alone.
 GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
   PublisherConfig config = small_picture();
@@ -309,6 +405,9 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_negotiation_moves_to_the_data_channel);
   tcase_add_test(tc, test_wire_data_channel_outlives_its_elements);
   tcase_add_test(tc, test_wire_data_channel_ignores_errors_of_its_elements);
+  tcase_add_test(tc, test_wire_channel_is_unlinked_before_the_association_goes);
+  tcase_add_test(tc, test_wire_unlinked_channel_closes_by_itself);
+  tcase_add_test(tc, test_wire_channel_that_closes_is_waited_for);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
   tcase_add_test(tc, test_wire_video_that_nobody_takes_is_not_sent);
   tcase_add_test(tc, test_wire_no_limit_of_bitrate_any_longer);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "publisher-session.h"
+#include "unlink-channels.h"
 
 namespace vdn {
 
@@ -95,6 +96,7 @@ void PublisherSession::close(bool abruptly) {
   for (const gulong handler : channel_handlers_)
     g_signal_handler_disconnect(channel_.get(), handler);
   channel_handlers_.clear();
+  unlink_channels(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
   // After NULL, as its source has a raw pointer to it, and before webrtcbin goes, to
   // which it has one in 1.22.0.

@@ -64,6 +64,11 @@ public:
   // On the data channel; false while it is not open.
   bool send(const std::string &text);
   void pong(std::string_view value);
+  // As a page may: the connection stays.
+  void close_channel() {
+    if (channel_)
+      g_signal_emit_by_name(channel_.get(), "close");
+  }
   // `abruptly`: the other side does not hear of it, as when a process is killed.
   void close(bool abruptly = false);
 

@@ -202,6 +202,13 @@ void Publisher::send(const std::string &text) {
   });
 }
 
+void Publisher::close_channels() {
+  call(loop_, [this] {
+    for (auto &item : peers_)
+      item.second.connection->close_channel();
+  });
+}
+
 void Publisher::set_hooks(PublisherHooks hooks) {
   call(loop_, [this, &hooks] {
     media_hooks_->update(

@@ -103,6 +103,7 @@ public:
   void drop_socket();
   // To everybody, over the data channel.
   void send(const std::string &text);
+  void close_channels();
   void set_hooks(PublisherHooks hooks);
 
   State state() const { return state_.get(); }

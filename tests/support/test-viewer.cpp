@@ -8,6 +8,7 @@
 #include "loop-call.h"
 #include "publisher.h"
 #include "random-id.h"
+#include "unlink-channels.h"
 
 namespace vdn {
 
@@ -174,6 +175,7 @@ void TestViewer::drop_pipeline() {
   if (channel_)
     g_signal_handlers_disconnect_by_data(channel_.get(), this);
   channel_.reset();
+  unlink_channels(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
   webrtc_.reset();
   pipeline_.reset();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What is inside of webrtcbin: what its receiving bin lets through, and how it stops.
 #include "connection.h"
+#include "unlink-channels.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
 #define GST_CAT_DEFAULT vdoninja_session_debug
@@ -190,6 +191,7 @@ void Connection::stop_webrtcbin(GstElement *webrtc) {
                        "no receiving bin was found: another version of webrtcbin? "
                        "It may not stop cleanly");
   give_up_unsent(webrtc);
+  unlink_channels(webrtc);
   gst_element_set_state(webrtc, GST_STATE_NULL);
   g_object_set_data(G_OBJECT(webrtc), kKeptChannels, nullptr);
   for (const auto &bin : receiving_bins(webrtc))

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "gst-ptr.h"
+
+namespace vdn {
+
+// To be called before a webrtcbin goes to NULL, where sctpenc frees the socket of the
+// association. A channel that its peer has closed releases its pad of sctpenc at any
+// moment, in webrtcbin's thread, and that asks the very socket for a reset (1.22 to 1.28:
+// sctpassociation.c, gst_sctp_association_reset_stream() takes no lock). What is not
+// linked has nothing to release, and one that is at it holds the lock that the signal
+// takes. Thread: any but webrtcbin's; waits for that.
+inline void unlink_channels(GstElement *webrtcbin) {
+  GstIterator *encoders =
+      gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc");
+  gst_iterator_foreach(
+      encoders,
+      [](const GValue *item, gpointer) {
+        gst_element_foreach_sink_pad(
+            static_cast<GstElement *>(g_value_get_object(item)),
+            [](GstElement *, GstPad *pad, gpointer) -> gboolean {
+              const auto peer = ObjPtr<GstPad>::adopt(gst_pad_get_peer(pad));
+              if (peer)
+                gst_pad_unlink(peer.get(), pad);
+              return TRUE;
+            },
+            nullptr);
+      },
+      nullptr);
+  gst_iterator_free(encoders);
+  GArray *transceivers = nullptr;
+  g_signal_emit_by_name(webrtcbin, "get-transceivers", &transceivers);
+  if (transceivers)
+    g_array_unref(transceivers);
+}
+
+} // namespace vdn
