@@ -9,7 +9,7 @@
 
 #include "json-text.h"
 #include "loopback.h"
-#include "unlink-channels.h"
+#include "webrtcbin-teardown.h"
 
 using namespace vdn;
 using namespace std::chrono_literals;
@@ -296,6 +296,33 @@ GST_START_TEST(test_wire_channel_that_closes_is_waited_for) {
 }
 GST_END_TEST
 
+// Given an element that NULL passed by, as webrtcbin's thread lets it go at that moment,
+// when the connection ends, then it is stopped and freed.
+GST_START_TEST(test_wire_element_that_was_passed_by_is_stopped) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  Channel channel(player);
+  player.play();
+  await_frames(player);
+  loopback.await("a first text",
+                 [](const auto &state) { return !state.received.empty(); });
+  Watched<bool> freed{false};
+  auto encoder =
+      ObjPtr<GstElement>::adopt(gst_pad_get_parent_element(channel.sctp_pad().get()));
+  gst_element_set_locked_state(encoder.get(), TRUE);
+  g_object_weak_ref(
+      G_OBJECT(encoder.get()),
+      [](gpointer seen, GObject *) {
+        static_cast<Watched<bool> *>(seen)->update([](bool &value) { value = true; });
+      },
+      &freed);
+  encoder.reset();
+  player.stop();
+  fail_unless(freed.wait(kLoopbackLimit, [](bool value) { return value; }));
+}
+GST_END_TEST
+
 // Raspberry.Ninja reads answers on the socket alone.
 GST_START_TEST(test_wire_null_session_is_answered_on_the_socket) {
   PublisherConfig config = small_picture();
@@ -408,6 +435,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_channel_is_unlinked_before_the_association_goes);
   tcase_add_test(tc, test_wire_unlinked_channel_closes_by_itself);
   tcase_add_test(tc, test_wire_channel_that_closes_is_waited_for);
+  tcase_add_test(tc, test_wire_element_that_was_passed_by_is_stopped);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
   tcase_add_test(tc, test_wire_video_that_nobody_takes_is_not_sent);
   tcase_add_test(tc, test_wire_no_limit_of_bitrate_any_longer);

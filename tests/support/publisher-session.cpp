@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "publisher-session.h"
-#include "unlink-channels.h"
+#include "webrtcbin-teardown.h"
 
 namespace vdn {
 
@@ -98,6 +98,7 @@ void PublisherSession::close(bool abruptly) {
   channel_handlers_.clear();
   unlink_channels(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+  stop_left_behind(webrtc_.get());
   // After NULL, as its source has a raw pointer to it, and before webrtcbin goes, to
   // which it has one in 1.22.0.
   channel_.reset();

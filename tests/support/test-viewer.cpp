@@ -8,7 +8,7 @@
 #include "loop-call.h"
 #include "publisher.h"
 #include "random-id.h"
-#include "unlink-channels.h"
+#include "webrtcbin-teardown.h"
 
 namespace vdn {
 
@@ -177,6 +177,7 @@ void TestViewer::drop_pipeline() {
   channel_.reset();
   unlink_channels(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+  stop_left_behind(webrtc_.get());
   webrtc_.reset();
   pipeline_.reset();
   state_.update([](State &state) { state.connected = state.channel_open = false; });

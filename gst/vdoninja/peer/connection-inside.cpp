@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What is inside of webrtcbin: what its receiving bin lets through, and how it stops.
 #include "connection.h"
-#include "unlink-channels.h"
+#include "webrtcbin-teardown.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
 #define GST_CAT_DEFAULT vdoninja_session_debug
@@ -193,6 +193,7 @@ void Connection::stop_webrtcbin(GstElement *webrtc) {
   give_up_unsent(webrtc);
   unlink_channels(webrtc);
   gst_element_set_state(webrtc, GST_STATE_NULL);
+  stop_left_behind(webrtc);
   g_object_set_data(G_OBJECT(webrtc), kKeptChannels, nullptr);
   for (const auto &bin : receiving_bins(webrtc))
     GST_ELEMENT_GET_CLASS(bin.get())->change_state(bin.get(),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+// What webrtcbin's own thread may do while a webrtcbin goes to NULL, and must not.
 #pragma once
 
 #include "gst-ptr.h"
@@ -33,6 +34,23 @@ inline void unlink_channels(GstElement *webrtcbin) {
   g_signal_emit_by_name(webrtcbin, "get-transceivers", &transceivers);
   if (transceivers)
     g_array_unref(transceivers);
+}
+
+// To be called when a webrtcbin is in NULL, and with it its thread. sctpenc and sctpdec
+// are locked until DTLS is connected; when their state was let go while NULL had passed
+// them by, they run on, and the last reference waits for their threads for ever. Thread:
+// any but theirs.
+inline void stop_left_behind(GstElement *webrtcbin) {
+  GstIterator *children = gst_bin_iterate_elements(GST_BIN(webrtcbin));
+  gst_iterator_foreach(
+      children,
+      [](const GValue *item, gpointer) {
+        auto *child = static_cast<GstElement *>(g_value_get_object(item));
+        if (GST_STATE(child) != GST_STATE_NULL)
+          gst_element_set_state(child, GST_STATE_NULL);
+      },
+      nullptr);
+  gst_iterator_free(children);
 }
 
 } // namespace vdn
