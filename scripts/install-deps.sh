@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 build=(
   g++ meson ninja-build pkgconf
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
-  libsoup-3.0-dev libjson-glib-dev libssl-dev libyuv-dev
+  libsoup-3.0-dev libjson-glib-dev libssl-dev libgnutls28-dev libyuv-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-nice
   python3 python3-numpy python3-pil

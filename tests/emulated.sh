@@ -40,7 +40,7 @@ arch=${1-}
 # What building takes on either, and what runs on arm64.
 packages=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev
-  libsoup-3.0-dev libjson-glib-dev libssl-dev libyuv-dev libatomic1
+  libsoup-3.0-dev libjson-glib-dev libssl-dev libgnutls28-dev libyuv-dev libatomic1
   gstreamer1.0-plugins-base
 )
 case $arch in

@@ -5,7 +5,9 @@
 #include <future>
 #include <vector>
 
+#include <gnutls/crypto.h>
 #include <gst/check/gstcheck.h>
+#include <sys/wait.h>
 
 using vdn::Loop;
 using vdn::Timer;
@@ -125,6 +127,48 @@ GST_START_TEST(test_loop_outlives_what_a_thread_works_on) {
 }
 GST_END_TEST
 
+// While the process exits, threads end that had random numbers from GnuTLS, one after
+// another so that some meet what they must not. Many more make that last longer.
+[[noreturn]] static void exit_with_threads_that_end() {
+  using std::chrono::steady_clock;
+  constexpr int kIdle = 1000, kEnding = 100;
+  Loop loop("test");
+  static std::atomic<int> ready{0};
+  static std::atomic<bool> exits{false};
+  for (int i = -kIdle; i < kEnding; i++)
+    std::thread([i] {
+      char random = 0;
+      gnutls_rnd(GNUTLS_RND_NONCE, &random, 1);
+      ready++;
+      while (i < 0)
+        pause();
+      while (!exits)
+        std::this_thread::yield();
+      const auto end = steady_clock::now() + std::chrono::microseconds(5 * i);
+      while (steady_clock::now() < end)
+        std::this_thread::yield();
+    }).detach();
+  while (ready < kIdle + kEnding)
+    std::this_thread::yield();
+  loop.stop();
+  exits = true;
+  exit(0);
+}
+
+// Given threads that end in no order, when the process exits, then it does not crash.
+GST_START_TEST(test_loop_threads_may_end_while_the_process_exits) {
+  for (int round = 0; round < 40; round++) {
+    const pid_t child = fork();
+    if (child == 0)
+      exit_with_threads_that_end();
+    int status = -1;
+    fail_unless_equals_int(waitpid(child, &status, 0), child);
+    fail_unless(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d, round %d",
+                status, round);
+  }
+}
+GST_END_TEST
+
 static Suite *loop_suite() {
   Suite *suite = suite_create("loop");
   TCase *tc = tcase_create("loop");
@@ -135,6 +179,7 @@ static Suite *loop_suite() {
   tcase_add_test(tc, test_timer_fires_once_and_may_restart_or_destroy_itself);
   tcase_add_test(tc, test_timer_stopped_or_destroyed_never_fires);
   tcase_add_test(tc, test_loop_outlives_what_a_thread_works_on);
+  tcase_add_test(tc, test_loop_threads_may_end_while_the_process_exits);
   return suite;
 }
 
