@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "loop.h"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <future>
+#include <thread>
 #include <vector>
 
 #include <gnutls/crypto.h>
@@ -127,27 +130,43 @@ GST_START_TEST(test_loop_outlives_what_a_thread_works_on) {
 }
 GST_END_TEST
 
-// While the process exits, threads end that had random numbers from GnuTLS, one after
-// another so that some meet what they must not. Many more make that last longer.
-[[noreturn]] static void exit_with_threads_that_end() {
+static std::atomic<int> ready{0};
+static std::atomic<bool> exits{false};
+
+// Has a random number of GnuTLS; ends 5 us times `number` after the process began to
+// exit, or never.
+static void *ends_late(void *number) {
   using std::chrono::steady_clock;
+  char random = 0;
+  gnutls_rnd(GNUTLS_RND_NONCE, &random, 1);
+  ready++;
+  while (!number)
+    pause();
+  while (!exits)
+    std::this_thread::yield();
+  const auto end =
+      steady_clock::now() + std::chrono::microseconds(5 * GPOINTER_TO_INT(number));
+  while (steady_clock::now() < end)
+    std::this_thread::yield();
+  return nullptr;
+}
+
+// Threads end one after another while the process exits, so that some meet what they must
+// not. Many more, which never end, make that last longer.
+[[noreturn]] static void exit_with_threads_that_end() {
   constexpr int kIdle = 1000, kEnding = 100;
+  constexpr size_t kStack = 256 * 1024; // a 32-bit system has room for so many
   Loop loop("test");
-  static std::atomic<int> ready{0};
-  static std::atomic<bool> exits{false};
-  for (int i = -kIdle; i < kEnding; i++)
-    std::thread([i] {
-      char random = 0;
-      gnutls_rnd(GNUTLS_RND_NONCE, &random, 1);
-      ready++;
-      while (i < 0)
-        pause();
-      while (!exits)
-        std::this_thread::yield();
-      const auto end = steady_clock::now() + std::chrono::microseconds(5 * i);
-      while (steady_clock::now() < end)
-        std::this_thread::yield();
-    }).detach();
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStack);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  for (int i = -kIdle; i < kEnding; i++) {
+    pthread_t thread;
+    if (pthread_create(&thread, &attributes, ends_late,
+                       GINT_TO_POINTER(std::max(i + 1, 0))))
+      exit(1);
+  }
   while (ready < kIdle + kEnding)
     std::this_thread::yield();
   loop.stop();
