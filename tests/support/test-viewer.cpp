@@ -53,6 +53,16 @@ void TestViewer::send(const std::string &text) {
   });
 }
 
+void TestViewer::open_channels(unsigned count) {
+  call(loop_, [this, count] {
+    for (unsigned i = 0; i < count && webrtc_; i++) {
+      ObjPtr<GObject> channel;
+      g_signal_emit_by_name(webrtc_.get(), "create-data-channel", "more", nullptr,
+                            channel.out());
+    }
+  });
+}
+
 void TestViewer::play() {
   call(loop_, [this] {
     signaling_->send(encode_play(self_, secret_.wire_stream_id(config_.stream_id)));

@@ -58,6 +58,8 @@ public:
 
   // Over the data channel.
   void send(const std::string &text);
+  // Beside that of the publisher, as many as wanted.
+  void open_channels(unsigned count);
   // Asks for the stream again; a later offer replaces what plays.
   void play();
 

@@ -11,6 +11,9 @@ namespace vdn {
 namespace {
 
 constexpr char kKeptChannels[] = "vdoninja-channels";
+// Whoever is on the other side needs one, and the web client one more for each file.
+constexpr unsigned kMostChannels = 64;
+constexpr unsigned kBinsOfChannel = 2;
 
 using Elements = std::vector<ObjPtr<GstElement>>;
 
@@ -155,6 +158,19 @@ void Connection::on_element_added(GstBin *, GstElement *child, gpointer receives
   drop_until_linked(media.get(), media.get());
   drop_until_linked(reports.get(), receives ? media.get() : reports.get());
   drop_until_linked(data.get(), data.get());
+}
+
+// A peer makes a channel by sending on it, as many as it likes. Each costs us a thread
+// and is kept until the end. Thread: webrtcbin's.
+void Connection::on_channel_bin(GstBin *, GstElement *child, gpointer data) {
+  auto *at = static_cast<Hook *>(data);
+  auto self = is_channel_bin(child) ? at->lock<Connection>() : nullptr;
+  if (self && ++self->channel_bins_ == kMostChannels * kBinsOfChannel + 1)
+    run_later<Connection>(*at, [](Connection &connection) {
+      connection.fail(CONNECTION_ERROR_WEBRTC, "the other side opened more than " +
+                                                   std::to_string(kMostChannels) +
+                                                   " data channels");
+    });
 }
 
 // The thread that sends on a channel looks at it without a reference of its own (1.22 to

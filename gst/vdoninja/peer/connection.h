@@ -182,10 +182,12 @@ private:
   // All bundled media and the data channel share it.
   static ObjPtr<GObject> dtls_transport(GstElement *webrtc);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer receives);
+  static void on_channel_bin(GstBin *webrtc, GstElement *child, gpointer hook);
 
   ConnectionConfig config_;
   const Address &me_;
   ObjPtr<GstWebRTCDataChannel> channel_;
+  std::atomic<unsigned> channel_bins_{0}; // ever made
   std::vector<std::pair<ObjPtr<GObject>, gulong>> handlers_;
   bool remote_set_ = false;
   bool verified_ = false;
