@@ -285,14 +285,16 @@ GST_START_TEST(test_link_uri_round_trips) {
         "stereo&scale=5&vw=6&vh=7&buffer=8&fki=9&retry=10",
         "view=a&mono&novideo&turn=nostun&relay&lanonly&unsafe",
         "view=a&wss2=w:1&nopassword",
-        "view=a&stun=s:1&addstun=t:2&requireencryption&turn=off", "room=r&addstun=t:2"}) {
+        "view=a&stun=s:1&addstun=t:2&requireencryption&turn=off", "room=r&addstun=t:2",
+        "push=abc&room=r&codec=vp8"}) {
     const Link link = parse(std::string("https://ninja.example.org:8443/?") + query);
     const std::string uri = link_to_uri(link);
     const Link again = parse(uri);
     assert_text(link_to_uri(again), uri);
     fail_unless(again.unsupported.empty(), "%s", uri.c_str());
     fail_unless(again.host == link.host && again.port == link.port);
-    fail_unless(again.streams.size() == link.streams.size());
+    fail_unless(again.streams.size() == link.streams.size() &&
+                again.published == link.published);
     fail_unless(again.room == link.room && again.salt == link.salt &&
                 again.token == link.token);
     fail_unless(again.encrypted == link.encrypted && again.server == link.server);

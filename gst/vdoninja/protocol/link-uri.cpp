@@ -47,6 +47,7 @@ void add_ids(UriWriter *uri, const Link &link) {
   for (const LinkStream &stream : link.streams)
     ids.push_back(stream.id + (stream.screen ? kScreenSuffix : ""));
   uri->add("view", join(ids));
+  uri->add("push", link.published);
   uri->add("exclude", join(link.exclude));
   uri->add("room", link.room);
   uri->flag("nopassword", !link.encrypted);
