@@ -3,7 +3,8 @@
 """What `vdoninjasink` costs for each viewer, and how it follows a network.
 
   cost   CPU of the publishing process, its memory, threads and descriptors, with one and
-         with more viewers, which take encoded video in another process
+         with more viewers, which take encoded video in this process; and what the slowest
+         of them gets
   step   a line of 3000 kbit/s becomes one of 600 and is 3000 again: bitrate, pictures a
          second and the longest time without one in each part, and how long it takes to be
          back at 80 %
@@ -28,7 +29,8 @@ gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
 LINE = "rate={} delay=20 queue=200|delay=20"
-PICTURE = "video/x-raw,width=1280,height=720,framerate=30/1"
+FPS = 30
+PICTURE = f"video/x-raw,width=1280,height=720,framerate={FPS}/1"
 
 
 @contextlib.contextmanager
@@ -62,19 +64,39 @@ def state_of(pid):
             "threads": int(lines["Threads"]), "fds": len(os.listdir(f"/proc/{pid}/fd"))}
 
 
+def rendered(pipeline, count):
+    """What each of the sinks shown0, shown1, ... has taken."""
+    return [pipeline.get_by_name(f"shown{n}").get_property("stats").get_value("rendered")
+            for n in range(count)]
+
+
+def wait_for(what, ready, seconds=60):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            sys.exit(f"waited in vain for {what}")
+        time.sleep(0.05)
+
+
 def cost(args, viewers):
     stream_id = "bench" + secrets.token_hex(4)
-    with server() as (url, _):
-        with running(["gst-launch-1.0", "-q", *sink(url, stream_id, args.bitrate)]) as process:
-            time.sleep(1)
-            line = " ".join(f"{viewer(url, stream_id)} output-format=encoded ! fakesink"
-                            for _ in range(viewers))
-            with running(["gst-launch-1.0", "-q", *line.split()]):
-                time.sleep(5)
-                before = cpu_seconds(process.pid)[0]
-                time.sleep(args.seconds)
-                used = (cpu_seconds(process.pid)[0] - before) / args.seconds
-                return {"viewers": viewers, "cpu": used, **state_of(process.pid)}
+    with server() as (url, _), \
+            running(["gst-launch-1.0", "-q", *sink(url, stream_id, args.bitrate)]) as process:
+        watching = Gst.parse_launch(" ".join(
+            f"{viewer(url, stream_id)} output-format=encoded ! fakesink name=shown{n} sync=false"
+            for n in range(viewers)))
+        try:
+            watching.set_state(Gst.State.PLAYING)
+            wait_for(f"{viewers} viewers",
+                     lambda: min(rendered(watching, viewers)) >= 2 * FPS)
+            before, had = cpu_seconds(process.pid)[0], rendered(watching, viewers)
+            time.sleep(args.seconds)
+            used = (cpu_seconds(process.pid)[0] - before) / args.seconds
+            got = [now - then for now, then in zip(rendered(watching, viewers), had)]
+            return {"viewers": viewers, "cpu": used, "fps": min(got) / args.seconds,
+                    **state_of(process.pid)}
+        finally:
+            watching.set_state(Gst.State.NULL)
 
 
 class Watched:
@@ -105,9 +127,8 @@ def step(args):
                           "sync=false")
         try:
             sending.set_state(Gst.State.PLAYING)
-            time.sleep(2)
             watched.pipeline.set_state(Gst.State.PLAYING)
-            time.sleep(5)
+            wait_for("pictures", lambda: len(watched.pictures) >= 5 * FPS)
             out, rates = sending.get_by_name("out"), []
             for name, rate, seconds in (("before", 3000, 15), ("thin", 600, 25),
                                         ("after", 3000, 30)):
@@ -140,10 +161,10 @@ def main():
     result, rows = {"machine": machine()}, []
     if args.only != "step":
         result["cost"] = [cost(args, n) for n in args.viewers]
-        rows += ["| viewers | CPU, cores | memory, MB | threads | descriptors |",
-                 "|---|---|---|---|---|"]
+        rows += ["| viewers | CPU, cores | memory, MB | threads | descriptors | pictures/s |",
+                 "|---|---|---|---|---|---|"]
         rows += [f"| {c['viewers']} | {c['cpu']:.3f} | {c['rss_mb']:.0f} | {c['threads']} | "
-                 f"{c['fds']} |" for c in result["cost"]]
+                 f"{c['fds']} | {c['fps']:.1f} |" for c in result["cost"]]
     if args.only != "cost":
         result["step"] = step(args)
         rows += ["", "| line | bitrate | pictures/s | longest without, ms | 80 % after, s |",
