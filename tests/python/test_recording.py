@@ -55,9 +55,11 @@ def span(path, kind):
 
 def widths(path):
     """Of the pictures one after the other, without repetition."""
+    # It looks at the start first, for long if sound comes before the picture, and complains
+    # where a size changes there.
     lines = subprocess.run(
-        ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries",
-         "frame=width", "-of", "default=nokey=1:noprint_wrappers=1", path],
+        ["ffprobe", "-v", "error", "-analyzeduration", "1", "-select_streams", "v:0",
+         "-show_entries", "frame=width", "-of", "default=nokey=1:noprint_wrappers=1", path],
         capture_output=True, text=True, check=True)
     assert not complaints(lines.stderr), lines.stderr
     found = [int(line) for line in lines.stdout.split() if line.isdigit()]
