@@ -2,7 +2,7 @@
 // What webrtcbin's own thread may do while a webrtcbin goes to NULL, and must not.
 #pragma once
 
-#include "gst-ptr.h"
+#include "elements-of.h"
 
 namespace vdn {
 
@@ -13,23 +13,17 @@ namespace vdn {
 // linked has nothing to release, and one that is at it holds the lock that the signal
 // takes. Thread: any but webrtcbin's; waits for that.
 inline void unlink_channels(GstElement *webrtcbin) {
-  GstIterator *encoders =
-      gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc");
-  gst_iterator_foreach(
-      encoders,
-      [](const GValue *item, gpointer) {
-        gst_element_foreach_sink_pad(
-            static_cast<GstElement *>(g_value_get_object(item)),
-            [](GstElement *, GstPad *pad, gpointer) -> gboolean {
-              const auto peer = ObjPtr<GstPad>::adopt(gst_pad_get_peer(pad));
-              if (peer)
-                gst_pad_unlink(peer.get(), pad);
-              return TRUE;
-            },
-            nullptr);
-      },
-      nullptr);
-  gst_iterator_free(encoders);
+  for (const auto &encoder : elements_of(
+           gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc")))
+    gst_element_foreach_sink_pad(
+        encoder.get(),
+        [](GstElement *, GstPad *pad, gpointer) -> gboolean {
+          const auto peer = ObjPtr<GstPad>::adopt(gst_pad_get_peer(pad));
+          if (peer)
+            gst_pad_unlink(peer.get(), pad);
+          return TRUE;
+        },
+        nullptr);
   GArray *transceivers = nullptr;
   g_signal_emit_by_name(webrtcbin, "get-transceivers", &transceivers);
   if (transceivers)
@@ -41,16 +35,11 @@ inline void unlink_channels(GstElement *webrtcbin) {
 // them by, they run on, and the last reference waits for their threads for ever. Thread:
 // any but theirs.
 inline void stop_left_behind(GstElement *webrtcbin) {
-  GstIterator *children = gst_bin_iterate_elements(GST_BIN(webrtcbin));
-  gst_iterator_foreach(
-      children,
-      [](const GValue *item, gpointer) {
-        auto *child = static_cast<GstElement *>(g_value_get_object(item));
-        if (GST_STATE(child) != GST_STATE_NULL)
-          gst_element_set_state(child, GST_STATE_NULL);
-      },
-      nullptr);
-  gst_iterator_free(children);
+  for (const auto &child :
+       elements_of(gst_bin_iterate_elements(GST_BIN(webrtcbin)), [](GstElement *element) {
+         return GST_STATE(element) != GST_STATE_NULL;
+       }))
+    gst_element_set_state(child.get(), GST_STATE_NULL);
 }
 
 } // namespace vdn

@@ -7,6 +7,7 @@
 #define GST_USE_UNSTABLE_API
 #include <gst/webrtc/webrtc.h>
 
+#include "elements-of.h"
 #include "json-text.h"
 #include "loopback.h"
 #include "webrtcbin-teardown.h"
@@ -39,15 +40,10 @@ struct Channel {
   }
   // Of sctpenc, to which it is linked.
   ObjPtr<GstPad> sctp_pad() const {
-    GstIterator *found =
-        gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc");
-    GValue item = G_VALUE_INIT;
-    fail_unless_equals_int(gst_iterator_next(found, &item), GST_ITERATOR_OK);
-    auto *encoder = static_cast<GstElement *>(g_value_get_object(&item));
-    auto pad = ObjPtr<GstPad>::ref(static_cast<GstPad *>(encoder->sinkpads->data));
-    g_value_unset(&item);
-    gst_iterator_free(found);
-    return pad;
+    const auto encoders = elements_of(
+        gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc"));
+    fail_unless_equals_int(encoders.size(), 1);
+    return ObjPtr<GstPad>::ref(static_cast<GstPad *>(encoders[0]->sinkpads->data));
   }
   // Threads: the loop's, webrtcbin's and the pool's.
   static void on_element(GstBin *, GstBin *, GstElement *element, Channel *self) {
@@ -69,6 +65,20 @@ struct Channel {
     const GstState now = GST_STATE(self->webrtcbin);
     self->freed_at.update([now](GstState &state) { state = now; });
   }
+};
+
+// A session in which both sides have spoken on the channel.
+struct Talk {
+  Talk() {
+    loopback.publish();
+    player.play();
+    await_frames(player);
+    loopback.await("a first text",
+                   [](const auto &state) { return !state.received.empty(); });
+  }
+  Loopback loopback;
+  Player player{loopback.play(), {"sink", "audio"}};
+  Channel channel{player};
 };
 
 } // namespace
@@ -166,14 +176,8 @@ GST_END_TEST
 // webrtcbin lets go of a channel that is closed, and the session when it ends, but the
 // channel's elements, which point to it, run until webrtcbin stops.
 GST_START_TEST(test_wire_data_channel_outlives_its_elements) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  Channel channel(player);
-  player.play();
-  await_frames(player);
-  loopback.await("a first text",
-                 [](const auto &state) { return !state.received.empty(); });
+  Talk talk;
+  auto &[loopback, player, channel] = talk;
   g_signal_emit_by_name(channel.object, "close");
   fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
   player.stop();
@@ -193,19 +197,12 @@ GST_START_TEST(test_wire_data_channel_ignores_errors_of_its_elements) {
   player.play();
   await_frames(player);
   unsigned posted = 0;
-  for (const char *factory : {"appsrc", "appsink"}) {
-    GstIterator *found =
-        gst_bin_iterate_all_by_element_factory_name(GST_BIN(player.pipeline()), factory);
-    gst_iterator_foreach(
-        found,
-        [](const GValue *item, gpointer count) {
-          auto *element = static_cast<GstElement *>(g_value_get_object(item));
-          GST_ELEMENT_ERROR(element, STREAM, FAILED, (nullptr), ("a test's"));
-          ++*static_cast<unsigned *>(count);
-        },
-        &posted);
-    gst_iterator_free(found);
-  }
+  for (const char *factory : {"appsrc", "appsink"})
+    for (const auto &element : elements_of(gst_bin_iterate_all_by_element_factory_name(
+             GST_BIN(player.pipeline()), factory))) {
+      GST_ELEMENT_ERROR(element.get(), STREAM, FAILED, (nullptr), ("a test's"));
+      posted++;
+    }
   fail_unless_equals_int(posted, 2);
   await_frames(player);
   GstWebRTCDataChannelState state = GST_WEBRTC_DATA_CHANNEL_STATE_CLOSED;
@@ -217,14 +214,8 @@ GST_END_TEST
 // Given a channel, when the connection ends, then it is parted from sctpenc before that
 // leaves PLAYING, and frees what a channel that closes would ask for a reset.
 GST_START_TEST(test_wire_channel_is_unlinked_before_the_association_goes) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  Channel channel(player);
-  player.play();
-  await_frames(player);
-  loopback.await("a first text",
-                 [](const auto &state) { return !state.received.empty(); });
+  Talk talk;
+  auto &[loopback, player, channel] = talk;
   const auto pad = channel.sctp_pad();
   GstState state = GST_STATE_VOID_PENDING;
   g_signal_connect(pad.get(), "unlinked",
@@ -239,14 +230,8 @@ GST_END_TEST
 
 // Given an unlinked channel, when its peer closes it, then sctpenc hears nothing of it.
 GST_START_TEST(test_wire_unlinked_channel_closes_by_itself) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  Channel channel(player);
-  player.play();
-  await_frames(player);
-  loopback.await("a first text",
-                 [](const auto &state) { return !state.received.empty(); });
+  Talk talk;
+  auto &[loopback, player, channel] = talk;
   const auto encoder =
       ObjPtr<GstElement>::adopt(gst_pad_get_parent_element(channel.sctp_pad().get()));
   std::atomic<unsigned> removed{0};
@@ -266,14 +251,8 @@ GST_END_TEST
 // Given a channel that webrtcbin's thread closes, as its peer did, when channels are
 // unlinked, then that waits for it.
 GST_START_TEST(test_wire_channel_that_closes_is_waited_for) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  Channel channel(player);
-  player.play();
-  await_frames(player);
-  loopback.await("a first text",
-                 [](const auto &state) { return !state.received.empty(); });
+  Talk talk;
+  auto &[loopback, player, channel] = talk;
   struct Release {
     Watched<bool> began{false}, went_on{false};
     bool overlapped = false;
@@ -299,14 +278,8 @@ GST_END_TEST
 // Given an element that NULL passed by, as webrtcbin's thread lets it go at that moment,
 // when the connection ends, then it is stopped and freed.
 GST_START_TEST(test_wire_element_that_was_passed_by_is_stopped) {
-  Loopback loopback;
-  loopback.publish();
-  Player player(loopback.play(), {"sink", "audio"});
-  Channel channel(player);
-  player.play();
-  await_frames(player);
-  loopback.await("a first text",
-                 [](const auto &state) { return !state.received.empty(); });
+  Talk talk;
+  auto &[loopback, player, channel] = talk;
   Watched<bool> freed{false};
   auto encoder =
       ObjPtr<GstElement>::adopt(gst_pad_get_parent_element(channel.sctp_pad().get()));

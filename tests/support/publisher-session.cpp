@@ -110,24 +110,16 @@ void PublisherSession::close(bool abruptly) {
 
 // DTLS and SCTP say goodbye when they stop; a killed process does not.
 void PublisherSession::silence() {
-  GstIterator *sinks = gst_bin_iterate_recurse(GST_BIN(pipeline_.get()));
-  gst_iterator_foreach(
-      sinks,
-      [](const GValue *item, gpointer) {
-        auto *element = GST_ELEMENT(g_value_get_object(item));
-        const GstElementFactory *factory = gst_element_get_factory(element);
-        if (!factory || !g_str_equal(GST_OBJECT_NAME(factory), "nicesink"))
-          return;
-        const auto pad =
-            ObjPtr<GstPad>::adopt(gst_element_get_static_pad(element, "sink"));
-        gst_pad_add_probe(
-            pad.get(),
-            GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST),
-            [](GstPad *, GstPadProbeInfo *, gpointer) { return GST_PAD_PROBE_DROP; },
-            nullptr, nullptr);
-      },
-      nullptr);
-  gst_iterator_free(sinks);
+  for (const auto &sink : elements_of(gst_bin_iterate_all_by_element_factory_name(
+           GST_BIN(pipeline_.get()), "nicesink"))) {
+    const auto pad =
+        ObjPtr<GstPad>::adopt(gst_element_get_static_pad(sink.get(), "sink"));
+    gst_pad_add_probe(
+        pad.get(),
+        GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST),
+        [](GstPad *, GstPadProbeInfo *, gpointer) { return GST_PAD_PROBE_DROP; }, nullptr,
+        nullptr);
+  }
 }
 
 bool PublisherSession::make_webrtcbin(GError **error) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What is inside of webrtcbin: what its receiving bin lets through, and how it stops.
 #include "connection.h"
+#include "elements-of.h"
 #include "webrtcbin-teardown.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
@@ -14,32 +15,6 @@ constexpr char kKeptChannels[] = "vdoninja-channels";
 // Whoever is on the other side needs one, and the web client one more for each file.
 constexpr unsigned kMostChannels = 64;
 constexpr unsigned kBinsOfChannel = 2;
-
-using Elements = std::vector<ObjPtr<GstElement>>;
-
-// Those of `found`, which is freed, for which `wanted` holds.
-template <typename Wanted> Elements elements_of(GstIterator *found, Wanted wanted) {
-  struct Search {
-    Elements elements;
-    Wanted wanted;
-  } search{{}, wanted};
-  gst_iterator_foreach(
-      found,
-      [](const GValue *item, gpointer data) {
-        auto *into = static_cast<Search *>(data);
-        auto *element = static_cast<GstElement *>(g_value_get_object(item));
-        if (into->wanted(element))
-          into->elements.push_back(ObjPtr<GstElement>::ref(element));
-      },
-      &search);
-  gst_iterator_free(found);
-  return search.elements;
-}
-
-// All of `found`, which is freed.
-Elements elements_of(GstIterator *found) {
-  return elements_of(found, [](GstElement *) { return true; });
-}
 
 // Of a transport.
 bool is_receiving_bin(GstElement *child) {

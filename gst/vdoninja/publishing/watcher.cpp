@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "elements-of.h"
 #include "made-by.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
@@ -221,14 +222,9 @@ void Watcher::dispose() {
 }
 
 void Watcher::stop_pipeline(GstElement *pipeline) {
-  GstIterator *found =
-      gst_bin_iterate_all_by_element_factory_name(GST_BIN(pipeline), "webrtcbin");
-  GValue item = G_VALUE_INIT;
-  if (gst_iterator_next(found, &item) == GST_ITERATOR_OK) {
-    stop_webrtcbin(GST_ELEMENT(g_value_get_object(&item)));
-    g_value_unset(&item);
-  }
-  gst_iterator_free(found);
+  for (const auto &webrtc : elements_of(
+           gst_bin_iterate_all_by_element_factory_name(GST_BIN(pipeline), "webrtcbin")))
+    stop_webrtcbin(webrtc.get());
   gst_element_set_state(pipeline, GST_STATE_NULL);
 }
 
