@@ -28,6 +28,16 @@ struct Show {
   Sending sending;
 };
 
+// ... and a vdoninjasrc that has frames of it.
+struct Shown : Show {
+  explicit Shown(const std::string &more = "") : Show(more) {
+    player.play();
+    player.expect_buffers("sink", 5);
+  }
+
+  Player player{scene.line(play())};
+};
+
 inline void expect(const TestViewer &viewer, const char *what,
                    const std::function<bool(const TestViewer::State &)> &ready) {
   fail_unless(viewer.wait(std::chrono::seconds(20), ready), "waited in vain for: %s",

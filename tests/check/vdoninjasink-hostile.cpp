@@ -48,10 +48,8 @@ GST_END_TEST
 
 // A server that only relays lets anybody say to be anybody.
 GST_START_TEST(test_others_cannot_restart_a_viewer) {
-  Show show;
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show;
+  Player &player = show.player;
   show.sending.expect_viewers(1);
   const std::string id = show.sending.state().joined.front();
   TestClient client(show.scene.server->url());
@@ -67,10 +65,8 @@ GST_END_TEST
 
 // Whoever asks and does not answer costs a handshake, and only so many at once.
 GST_START_TEST(test_requests_without_end) {
-  Show show;
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show;
+  Player &player = show.player;
   TestClient client(show.scene.server->url());
   fail_unless(client.wait_open());
   for (int i = 0; i < 200; i++)
@@ -129,10 +125,8 @@ GST_END_TEST
 
 // Each channel costs the publisher a thread.
 GST_START_TEST(test_channels_without_end) {
-  Show show;
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show;
+  Player &player = show.player;
   TestViewer viewer(show.viewer());
   expect_frames(viewer, 1);
   viewer.open_channels(100);
@@ -159,10 +153,8 @@ const std::pair<const char *, const char *> kBends[] = {
 
 GST_START_TEST(test_bent_answer_harms_nobody) {
   const auto [from, to] = kBends[__i__];
-  Show show;
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show;
+  Player &player = show.player;
   Watched<unsigned> bent;
   show.scene.server->set_hook([&, from = from, to = to](Passing &passing) {
     if (passing.text.find("\"answer\"") == std::string::npos)
@@ -208,10 +200,7 @@ GST_START_TEST(test_other_certificate_gets_nothing) {
 GST_END_TEST
 
 GST_START_TEST(test_no_more_than_max_viewers) {
-  Show show("max-viewers=1");
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show("max-viewers=1");
   TestViewer viewer(show.viewer());
   show.sending.expect_trouble(&Sending::State::warnings, "more than max-viewers=1");
   fail_unless_equals_int(viewer.state().offers, 0);

@@ -48,10 +48,8 @@ GST_START_TEST(test_viewer_pauses_and_goes_on) {
 GST_END_TEST
 
 GST_START_TEST(test_muting_is_told) {
-  Show show;
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show;
+  Player &player = show.player;
   g_object_set(show.sending.sink(), "mute-video", TRUE, nullptr);
   player.expect("the word that it is muted", [](const Player::State &state) {
     return std::count(state.elements.begin(), state.elements.end(),
@@ -213,10 +211,8 @@ GST_END_TEST
 
 // A new viewer is served once the server is back; who watches does not notice.
 GST_START_TEST(test_server_goes_and_comes) {
-  Show show;
-  Player player(show.scene.line(show.play()));
-  player.play();
-  player.expect_buffers("sink", 5);
+  Shown show;
+  Player &player = show.player;
   show.scene.server->stop();
   player.expect_buffers("sink", 15);
   GError *error = nullptr;
