@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-from py_support import BUILD, machine
+from py_support import BUILD, machine, wait_for
 from viewer import SUPPORT, cpu_seconds, running
 
 import gi
@@ -68,14 +68,6 @@ def rendered(pipeline, count):
     """What each of the sinks shown0, shown1, ... has taken."""
     return [pipeline.get_by_name(f"shown{n}").get_property("stats").get_value("rendered")
             for n in range(count)]
-
-
-def wait_for(what, ready, seconds=60):
-    end = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > end:
-            sys.exit(f"waited in vain for {what}")
-        time.sleep(0.05)
 
 
 def cost(args, viewers):

@@ -38,13 +38,18 @@ class Writer:
         self.written = int(self.process.communicate(timeout=30)[0])
 
 
+def wait_for(what, ready, seconds=60):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise SystemExit(f"waited in vain for {what}, {seconds} s")
+        time.sleep(0.01)
+
+
 def await_segment(name, seconds=20):
     """Until the segment is there; its writer makes it when it starts."""
-    end = time.monotonic() + seconds
-    while not os.path.exists(f"/dev/shm/{name}"):
-        if time.monotonic() > end:
-            raise SystemExit(f"no /dev/shm/{name} within {seconds} s")
-        time.sleep(0.01)
+    path = f"/dev/shm/{name}"
+    wait_for(path, lambda: os.path.exists(path), seconds)
 
 
 class PublishedReader:
