@@ -2,12 +2,7 @@
 // The requests for lost packets that leave a webrtcbin.
 #pragma once
 
-#include <functional>
-#include <string>
-
-#include <gst/rtp/gstrtcpbuffer.h>
-
-#include "gst-ptr.h"
+#include "rtcp-out.h"
 
 namespace vdn {
 
@@ -33,34 +28,11 @@ inline void read_nacks(GstRTCPPacket *packet, const OnNack &on_nack) {
   }
 }
 
-inline GstPadProbeReturn on_rtcp(GstPad *, GstPadProbeInfo *info, gpointer on_nack) {
-  GstRTCPBuffer rtcp = GST_RTCP_BUFFER_INIT;
-  GstRTCPPacket packet;
-  if (gst_rtcp_buffer_map(GST_PAD_PROBE_INFO_BUFFER(info), GST_MAP_READ, &rtcp)) {
-    for (gboolean more = gst_rtcp_buffer_get_first_packet(&rtcp, &packet); more;
-         more = gst_rtcp_packet_move_to_next(&packet))
-      read_nacks(&packet, *static_cast<OnNack *>(on_nack));
-    gst_rtcp_buffer_unmap(&rtcp);
-  }
-  return GST_PAD_PROBE_OK;
-}
-
 // Watches each session of `webrtc` that is made from now on.
 inline void watch_nacks(GstElement *webrtc, OnNack on_nack) {
-  auto added = [](GstBin *, GstElement *child, gpointer data) {
-    auto pad_added = [](GstElement *, GstPad *pad, gpointer on_nack_) {
-      if (g_str_equal(GST_PAD_NAME(pad), "send_rtcp_src"))
-        gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_rtcp, on_nack_, nullptr);
-    };
-    if (g_str_has_prefix(GST_OBJECT_NAME(child), "rtpsession"))
-      g_signal_connect(child, "pad-added", G_CALLBACK(+pad_added), data);
-  };
-  const auto rtpbin =
-      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc), "rtpbin"));
-  g_signal_connect_data(
-      rtpbin.get(), "element-added", G_CALLBACK(+added), new OnNack(std::move(on_nack)),
-      [](gpointer data, GClosure *) { delete static_cast<OnNack *>(data); },
-      static_cast<GConnectFlags>(0));
+  watch_rtcp(webrtc, [on_nack = std::move(on_nack)](GstRTCPPacket *packet) {
+    read_nacks(packet, on_nack);
+  });
 }
 
 } // namespace vdn

@@ -43,6 +43,23 @@ void hook_packets(GstPad *pad, SharedMediaHooks hooks) {
       [](gpointer data) { delete static_cast<SharedMediaHooks *>(data); });
 }
 
+void hook_rtcp(GstElement *webrtc, SharedMediaHooks hooks) {
+  const auto rtpbin =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc), "rtpbin"));
+  g_signal_connect(rtpbin.get(), "element-added",
+                   G_CALLBACK(+[](GstBin *, GstElement *child, gpointer) {
+                     if (g_str_has_prefix(GST_OBJECT_NAME(child), "rtpsession"))
+                       g_object_set(child, "rtcp-min-interval", GST_SECOND, nullptr);
+                   }),
+                   nullptr);
+  watch_rtcp(webrtc, [hooks = std::move(hooks)](GstRTCPPacket *packet) {
+    hooks->update([packet](MediaHooks &hook) {
+      if (hook.rtcp)
+        hook.rtcp(packet);
+    });
+  });
+}
+
 void allow_repeated_packets(GstElement *pipeline) {
   g_signal_connect(pipeline, "deep-element-added",
                    G_CALLBACK(+[](GstBin *, GstBin *, GstElement *element, gpointer) {

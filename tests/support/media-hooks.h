@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Faults of a test publisher's video: its packets are changed, dropped or multiplied
-// between payloader and webrtcbin, so that whatever comes of it is encrypted and sent.
+// Faults of a test publisher's media: packets of its video are changed, dropped or
+// multiplied between payloader and webrtcbin, what it reports is changed behind that, so
+// that whatever comes of it is encrypted and sent.
 #pragma once
 
 #include <functional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "gst-ptr.h"
+#include "rtcp-out.h"
 #include "watched.h"
 
 namespace vdn {
@@ -19,12 +21,15 @@ struct MediaHooks {
   // Given one packet; what is in the list afterwards is sent, in that order.
   std::function<void(Packets &packets)> packets;
   std::function<bool()> keyframe; // asked for; false: the request goes unheard
+  OnRtcp rtcp;
 };
 
 using SharedMediaHooks = std::shared_ptr<Watched<MediaHooks>>;
 
 // Sends what the payloader's source pad gives through `hooks`.
 void hook_packets(GstPad *pad, SharedMediaHooks hooks);
+// Sends the RTCP of `webrtc` through them, a report each second as browsers do.
+void hook_rtcp(GstElement *webrtc, SharedMediaHooks hooks);
 // Lets webrtcbins in `pipeline` encrypt a packet twice, which libsrtp refuses otherwise.
 void allow_repeated_packets(GstElement *pipeline);
 
