@@ -33,6 +33,13 @@ inline std::string relayed_line(const Scene &scene, const std::string &propertie
   return scene.line("stream-id=abc password=false " + properties);
 }
 
+// As long and as narrow, and nothing is lost.
+inline Line whole(Line line) {
+  for (PathConditions *conditions : {&line.to_viewer, &line.to_publisher})
+    conditions->loss = 0;
+  return line;
+}
+
 inline Playing play_through(UdpRelay &relay, const std::string &properties) {
   Scene scene = relayed_scene(relay);
   const PublisherConfig config = relayed_config(scene);

@@ -156,13 +156,6 @@ PublisherConfig busy_picture(const Scene &scene) {
   return config;
 }
 
-// As long and as narrow, and nothing is lost.
-Line whole(Line line) {
-  for (PathConditions *conditions : {&line.to_viewer, &line.to_publisher})
-    conditions->loss = 0;
-  return line;
-}
-
 // A publisher and a viewer who met over this line, five pictures ago.
 struct Watching {
   explicit Watching(const Line &line)

@@ -14,11 +14,13 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr unsigned kSeed = 3;
-constexpr unsigned kBuffers = 600; // of 20 ms
+constexpr unsigned kBefore = 200, kBuffers = 600; // of 20 ms
 // Share of 5 ms windows under a third of the level: of two lost in a row the second
 // fades.
 constexpr double kSilent = 0.005;
-constexpr int kLateMs = 60;               // 95th percentile
+// By how much the 95th percentile may grow: where packets come as irregularly as on a
+// busy machine they are waited for up to 200 ms, those of a picture 300 ms at least.
+constexpr int kLaterMs = 220;
 constexpr double kLevel = 0.2 / M_SQRT2;  // of the publisher's tone, RMS
 constexpr unsigned kWindow = 48000 / 200; // samples
 
@@ -57,9 +59,9 @@ struct Listening {
                    " src.audio_0 ! audio/x-raw,format=S16LE,rate=48000 ! fakesink "
                    "name=audio sync=false async=false",
                {"audio"}) {
+    relay.set(whole(line));
     player.play();
     player.expect_buffers("audio", 50);
-    relay.set(line);
     const auto sink = ObjPtr<GstElement>::adopt(
         gst_bin_get_by_name(GST_BIN(player.pipeline()), "audio"));
     const auto pad =
@@ -80,9 +82,10 @@ struct Listening {
     config.with_audio = true;
     return scene.publish(config);
   }
-  Heard hear_all() const {
+  // As it is when so many have come.
+  Heard await(unsigned buffers) const {
     fail_unless(
-        heard.wait(60s, [](const Heard &now) { return now.buffers >= kBuffers; }));
+        heard.wait(60s, [=](const Heard &now) { return now.buffers >= buffers; }));
     return heard.get();
   }
 
@@ -93,27 +96,38 @@ struct Listening {
   Player player;
 };
 
+// From the quickest to all but 5 % of those from `first` on, in ms.
+int spread_ms(std::vector<gint64> ages_us, unsigned first) {
+  ages_us.erase(ages_us.begin(), ages_us.begin() + first);
+  const auto least = std::min_element(ages_us.begin(), ages_us.end());
+  const gint64 base = *least;
+  const auto p95 = ages_us.begin() + ages_us.size() * 95 / 100;
+  std::nth_element(ages_us.begin(), p95, ages_us.end());
+  return static_cast<int>((*p95 - base) / 1000);
+}
+
 } // namespace
 
 GST_START_TEST(test_sound_that_is_lost_is_concealed_and_not_waited_for) {
   Line line;
   fail_unless(find_line("loss5", &line));
   Listening listening(line);
-  Heard heard = listening.hear_all();
-  const auto base = *std::min_element(heard.ages_us.begin(), heard.ages_us.end());
-  const auto p95 = heard.ages_us.begin() + heard.ages_us.size() * 95 / 100;
-  std::nth_element(heard.ages_us.begin(), p95, heard.ages_us.end());
-  const int late_ms = static_cast<int>((*p95 - base) / 1000);
+  const Heard before = listening.await(kBefore);
+  listening.relay.set(line);
+  const Heard heard = listening.await(before.buffers + kBuffers);
+  const int usual_ms = spread_ms(before.ages_us, 0);
+  const int late_ms = spread_ms(heard.ages_us, before.buffers);
   const unsigned lost = listening.relay.state().towards(End::kViewer).lost;
-  g_print("seed %u: %u packets lost, %u of %u windows silent, 95%% within %d ms\n", kSeed,
-          lost, heard.silent, heard.windows, late_ms);
+  g_print("seed %u: %u packets lost, %u of %u windows silent, 95%% within %d ms, %d ms "
+          "before\n",
+          kSeed, lost, heard.silent, heard.windows, late_ms, usual_ms);
   fail_unless(lost > 10, "the line is no bad one");
   fail_unless(heard.silent <= kSilent * heard.windows, "%u of %u silent", heard.silent,
               heard.windows);
   fail_unless(listening.player.state().errors.empty());
   // Where everything takes longer, this does, too.
   if (time_factor() == 1)
-    fail_unless(late_ms <= kLateMs, "%d ms", late_ms);
+    fail_unless(late_ms <= usual_ms + kLaterMs, "%d ms, %d ms before", late_ms, usual_ms);
 }
 GST_END_TEST
 
