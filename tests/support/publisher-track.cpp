@@ -7,6 +7,7 @@ namespace vdn {
 
 // Browsers send keyframes on request only; so do we, but for one every ten seconds.
 constexpr int kKeyframeSeconds = 10;
+constexpr GstClockTime kTick = 20 * GST_MSECOND;
 
 bool parse_codec(std::string_view name, Codec *codec) {
   static constexpr struct {
@@ -76,7 +77,7 @@ static std::string launch_line(const TrackConfig &config) {
   const std::string out = " ! appsink name=out sync=false max-buffers=60";
   if (config.codec == Codec::kOpus)
     return "audiotestsrc name=source is-live=true samplesperbuffer=960 wave=sine "
-           "volume=0.2 ! audio/x-raw,rate=48000,channels=2 ! " +
+           "volume=0.2 ! audio/x-raw,format=S16LE,rate=48000,channels=2 ! " +
            encoder_line(config) + out;
   // A slow encoder loses frames in the queue, before they are numbered.
   return "videotestsrc name=source is-live=true pattern=" + config.pattern +
@@ -114,8 +115,19 @@ bool Track::start(GError **error) {
   gst_element_set_base_time(pipeline_.get(), epoch_);
   gst_element_set_start_time(pipeline_.get(), GST_CLOCK_TIME_NONE);
   // A track that starts late must not make up for the time before.
-  g_object_set(child(pipeline_.get(), "source").get(), "timestamp-offset",
+  const auto source = child(pipeline_.get(), "source");
+  g_object_set(source.get(), "timestamp-offset",
                static_cast<gint64>(gst_clock_get_time(clock.get()) - epoch_), nullptr);
+  if (config_.ticks) {
+    const auto pad =
+        ObjPtr<GstPad>::adopt(gst_element_get_static_pad(source.get(), "src"));
+    gst_pad_add_probe(
+        pad.get(), GST_PAD_PROBE_TYPE_BUFFER,
+        [](GstPad *, GstPadProbeInfo *info, gpointer self) {
+          return static_cast<Track *>(self)->leave_ticks(info);
+        },
+        this, nullptr);
+  }
   if (is_video()) {
     g_object_set(child(pipeline_.get(), "size").get(), "caps", raw_caps().get(), nullptr);
     const auto pad = ObjPtr<GstPad>::adopt(
@@ -320,6 +332,22 @@ GstPadProbeReturn Track::stamp(GstPadProbeInfo *info) {
   }
   gst_video_frame_unmap(&frame);
   frames_++;
+  return GST_PAD_PROBE_OK;
+}
+
+// Thread: streaming.
+GstPadProbeReturn Track::leave_ticks(GstPadProbeInfo *info) {
+  GstBuffer *buffer = gst_buffer_make_writable(GST_PAD_PROBE_INFO_BUFFER(info));
+  GST_PAD_PROBE_INFO_DATA(info) = buffer;
+  GstMapInfo map;
+  if (!gst_buffer_map(buffer, &map, GST_MAP_READWRITE))
+    return GST_PAD_PROBE_OK;
+  const GstClockTime begin = GST_BUFFER_PTS(buffer) + epoch_;
+  constexpr gsize kFrame = 2 * sizeof(gint16);
+  for (gsize at = 0; at + kFrame <= map.size; at += kFrame)
+    if ((begin + at / kFrame * GST_SECOND / 48000) % GST_SECOND >= kTick)
+      memset(map.data + at, 0, kFrame);
+  gst_buffer_unmap(buffer, &map);
   return GST_PAD_PROBE_OK;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // One encoded medium, made once and handed to any number of sessions: a live test picture
-// with stamps, or a tone. Thread: loop, unless stated.
+// with stamps, or a tone or ticks. Thread: loop, unless stated.
 #pragma once
 
 #include <atomic>
@@ -27,6 +27,7 @@ struct TrackConfig {
   unsigned slices = 1;                          // H.264: slices per frame
   std::string profile = "constrained-baseline"; // of x264: that, "main" or "high"
   std::string pattern = "smpte";                // of videotestsrc
+  bool ticks = false;     // sound: one each full second of the system clock, no tone
   std::string raw_fields; // more of the caps that are encoded: "colorimetry=..."
 };
 
@@ -79,6 +80,7 @@ private:
   };
 
   GstPadProbeReturn stamp(GstPadProbeInfo *info);
+  GstPadProbeReturn leave_ticks(GstPadProbeInfo *info);
   void distribute(GstSample *sample);
   CapsPtr raw_caps() const;
   ObjPtr<GstElement> encoder() const;

@@ -241,6 +241,7 @@ bool Publisher::start_media(GError **error) {
   if (config_.with_audio && !audio_) {
     TrackConfig tone;
     tone.codec = Codec::kOpus;
+    tone.ticks = config_.ticks;
     audio_ = std::make_shared<Track>(tone, epoch_, on_caps);
     if (!audio_->start(error))
       return false;

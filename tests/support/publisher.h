@@ -24,6 +24,7 @@ struct PublisherConfig {
   std::string stun_server;
   std::vector<std::string> local_addresses; // to gather from; empty: all there are
   TrackConfig video;
+  bool ticks = false; // of sound, as in TrackConfig
   // Offered behind it, as browsers offer several codecs; the viewer's answer chooses.
   std::vector<Codec> alternatives;
   bool with_video = true;
