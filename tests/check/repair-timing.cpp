@@ -191,9 +191,30 @@ GST_START_TEST(test_repair_timing_who_is_overtaken_is_not_asked_for) {
   fail_unless_equals_uint64(stream.timing.counts().out_of_order, 5);
   fail_unless_equals_uint64(stream.timing.counts().duplicates, 5);
   fail_unless_equals_uint64(stream.timing.counts().repaired, 1);
-  stream.now += 6000 * kMs;
+  stream.now += 10000 * kMs;
   fail_unless_equals_int(stream.settings().delay, 0);
   fail_unless_equals_int(stream.settings().report, 50);
+}
+GST_END_TEST
+
+// Where most packets overtake others, one that comes very late is not forgotten because
+// many that come a little late follow it.
+GST_START_TEST(test_repair_timing_the_slowest_is_remembered) {
+  Stream stream;
+  stream.arrive(50);
+  stream.lose_and_repair(40 * kMs);
+  auto overtake = [&](gint64 by) {
+    while (stream.next % 8 != 2)
+      stream.arrive();
+    const uint16_t number = stream.lose();
+    stream.timing.arrived(number, stream.picture * 3000, false, stream.now + by);
+  };
+  overtake(50 * kMs);
+  const gint64 since = stream.now;
+  for (int i = 0; i < 100; i++)
+    overtake(3 * kMs);
+  fail_unless(stream.now - since < 5000 * kMs);
+  fail_unless(stream.settings().delay >= 50, "%u", stream.settings().delay);
 }
 GST_END_TEST
 
@@ -331,6 +352,7 @@ static Suite *repair_timing_suite() {
   tcase_add_test(tc, test_repair_timing_a_burst_is_one_time);
   tcase_add_test(tc, test_repair_timing_a_ping_may_be_wrong);
   tcase_add_test(tc, test_repair_timing_who_is_overtaken_is_not_asked_for);
+  tcase_add_test(tc, test_repair_timing_the_slowest_is_remembered);
   tcase_add_test(tc, test_repair_timing_repairs_may_look_like_the_lost);
   tcase_add_test(tc, test_repair_timing_waits_as_long_as_repairs_may_take);
   tcase_add_test(tc, test_repair_timing_a_jump_back_is_a_new_start);

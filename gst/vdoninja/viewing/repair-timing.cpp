@@ -16,9 +16,8 @@ constexpr uint16_t kLongestGap = 1000;
 constexpr unsigned kFarBehind = 16; // in a row are one, too
 constexpr size_t kMostMissing = 2048;
 constexpr size_t kPictures = 64;
-constexpr size_t kMostLate = 64;
-constexpr size_t kFewLate = 3; // are an accident
-constexpr gint64 kLateWindow = 5 * kSecond;
+constexpr unsigned kFewLate = 3; // are an accident
+constexpr gint64 kLatePeriod = 5 * kSecond;
 constexpr gint64 kUnknownRoundTrip = 100 * kMs;
 constexpr unsigned kUnclear = 3;
 constexpr gint64 kOneTime = 200 * kMs;
@@ -115,9 +114,9 @@ void RepairTiming::fill(uint16_t behind, uint32_t timestamp, bool retransmitted,
   }
   counts_.out_of_order++;
   // The jitterbuffer counts from the picture, not from the gap.
-  late_.push_back({now, now - picture_began(timestamp, missing.since)});
-  if (late_.size() > kMostLate)
-    late_.pop_front();
+  turn_late(now);
+  late_.count++;
+  late_.most = std::max(late_.most, now - picture_began(timestamp, missing.since));
 }
 
 gint64 RepairTiming::picture_began(uint32_t timestamp, gint64 otherwise) const {
@@ -216,15 +215,20 @@ unsigned RepairTiming::wait(gint64 now) {
   return wait_;
 }
 
-// By how much, or 0 when few were overtaken of late.
+void RepairTiming::turn_late(gint64 now) {
+  if (now - late_turned_ < kLatePeriod)
+    return;
+  late_before_ = now - late_turned_ < 2 * kLatePeriod ? late_ : Late();
+  late_ = Late();
+  late_turned_ = now;
+}
+
+// By how much, of the last 5 to 10 s, or 0 when few were.
 gint64 RepairTiming::latest_overtaken(gint64 now) {
-  while (!late_.empty() && now - late_.front().when > kLateWindow)
-    late_.pop_front();
-  if (late_.size() < kFewLate)
-    return 0;
-  return std::max_element(late_.begin(), late_.end(),
-                          [](const Late &a, const Late &b) { return a.by < b.by; })
-      ->by;
+  turn_late(now);
+  return late_before_.count + late_.count < kFewLate
+             ? 0
+             : std::max(late_before_.most, late_.most);
 }
 
 // A line that cannot carry what is sent is not helped by more of it, nor is a publisher

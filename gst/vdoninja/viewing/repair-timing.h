@@ -71,8 +71,10 @@ private:
     gint64 first_request = 0, last_request = 0;
     unsigned requests = 0;
   };
+  // Packets that others had overtaken, and by how much at most.
   struct Late {
-    gint64 when, by;
+    unsigned count = 0;
+    gint64 most = 0;
   };
 
   void start_over(uint16_t number);
@@ -83,6 +85,7 @@ private:
   gint64 picture_began(uint32_t timestamp, gint64 otherwise) const;
   void count_share(gint64 now);
   unsigned wait(gint64 now);
+  void turn_late(gint64 now);
   gint64 latest_overtaken(gint64 now);
 
   bool started_ = false;
@@ -90,7 +93,8 @@ private:
   guint64 highest_ = 0;     // sequence number, extended
   std::map<guint64, Missing> missing_;
   std::deque<std::pair<uint32_t, gint64>> pictures_; // RTP timestamp, first packet at
-  std::deque<Late> late_;
+  Late late_, late_before_;
+  gint64 late_turned_ = 0;
   Counts counts_;
   bool retransmits_ = false; // in a stream of its own, as RFC 4588 says
   gint64 hint_ = 0, round_trip_ = 0;
