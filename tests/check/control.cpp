@@ -45,6 +45,24 @@ GST_START_TEST(test_control_bitrates) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_control_size) {
+  auto assert_box = [](const char *text, unsigned width, unsigned height) {
+    const auto box = parse(text).box;
+    fail_unless(box && *box == PictureBox({width, height}), "%s", text);
+  };
+  assert_box(R"({"requestResolution":{"w":1280,"h":720,"s":true,"c":false}})", 1280, 720);
+  assert_box(R"({"requestResolution":{"w":960.5,"h":"540"}})", 960, 540);
+  assert_box(R"({"requestResolution":{"w":null,"h":720}})", 0, 720);
+  assert_box(R"({"requestResolution":{"w":0,"h":-5}})", 0, 0);
+  assert_box(R"({"requestResolution":{"w":1e308,"h":"NaN"}})", 1 << 20, 0);
+  assert_box(R"({"requestResolution":{"w":[],"h":{}}})", 0, 0);
+  assert_box(R"({"requestResolution":{"w":400,"h":720,"c":true}})", 0, 0); // cut off
+  fail_if(parse(R"({"requestResolution":null})").box.has_value());
+  fail_if(parse(R"({"requestResolution":[1280,720]})").box.has_value());
+  fail_if(parse("{}").box.has_value());
+}
+GST_END_TEST
+
 GST_START_TEST(test_control_first_message_of_a_web_client) {
   unsigned seen = 0;
   for_each_line_of("web-viewer-default-password.dc.jsonl",
@@ -114,6 +132,7 @@ static Suite *control_suite() {
   TCase *tc = tcase_create("control");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_control_bitrates);
+  tcase_add_test(tc, test_control_size);
   tcase_add_test(tc, test_control_first_message_of_a_web_client);
   tcase_add_test(tc, test_control_every_field_counts);
   tcase_add_test(tc, test_control_unusable_fields_are_absent);

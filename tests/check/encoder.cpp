@@ -150,6 +150,24 @@ GST_START_TEST(test_encoder_that_dislikes_a_new_size_is_made_anew) {
 }
 GST_END_TEST
 
+// A box that is set while it runs is such a change.
+GST_START_TEST(test_encoder_that_dislikes_a_box_is_made_anew) {
+  StandIn what = stand_in("vdnencbox", Fault::kNone);
+  what.on_resize = Fault::kError;
+  what.faulty = 1;
+  Registered registered(what);
+  Ear ear;
+  InputShow show(test_picture("video/x-raw,width=320,height=240,framerate=30/1"));
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(5);
+  show.input().set_box({160, 120});
+  fail_unless(show.wait([&] { return registered.counts->made == 2; }));
+  ear.expect_more(5);
+  show.assert_quiet();
+  fail_unless(ear.caps().back().find("width=(int)160") != std::string::npos);
+}
+GST_END_TEST
+
 GST_START_TEST(test_encoder_of_which_none_works_is_an_error) {
   Registered registered(stand_in("vdnenconly", Fault::kError));
   const Unranked others;
@@ -221,6 +239,7 @@ static Suite *encoder_suite() {
   tcase_add_test(tc, test_encoder_that_does_not_return_is_replaced);
   tcase_add_test(tc, test_encoder_that_fails_at_its_hundredth_frame_leaves_a_gap);
   tcase_add_test(tc, test_encoder_that_dislikes_a_new_size_is_made_anew);
+  tcase_add_test(tc, test_encoder_that_dislikes_a_box_is_made_anew);
   tcase_add_test(tc, test_encoder_of_which_none_works_is_an_error);
   tcase_add_test(tc, test_encoder_of_one_codec_may_be_missing);
   tcase_add_test(tc, test_encoder_of_the_user_comes_first_and_others_after_it);

@@ -64,6 +64,35 @@ GST_START_TEST(test_input_encodes_raw_pictures_in_every_codec) {
 }
 GST_END_TEST
 
+// By the same encoder, to a size with a quarter, half or three quarters of the sides.
+GST_START_TEST(test_input_fits_pictures_into_a_box) {
+  for (const Encoding encoding :
+       {Encoding::kH264, Encoding::kVp8, Encoding::kVp9, Encoding::kH265}) {
+    Ear ear;
+    InputShow show(test_picture("video/x-raw,width=640,height=360,framerate=30/1"),
+                   video_input({encoding}));
+    show.input().set_box({320, 180});
+    show.play().listen(ear, encoding);
+    auto expect_size = [&](const char *size) {
+      ear.expect_more(1);
+      for (int i = 0; i < 100 && !contains(ear.caps().back(), size); i++)
+        ear.expect_more(1);
+      fail_unless(contains(ear.caps().back(), size), "%s, not %s",
+                  ear.caps().back().c_str(), size);
+    };
+    expect_size("width=(int)320, height=(int)180");
+    show.input().set_box({400, 1000});
+    expect_size("width=(int)480, height=(int)270");
+    show.input().set_box({1, 1}); // no smaller than it can be made out
+    expect_size("width=(int)160, height=(int)90");
+    show.input().set_box({630, 0}); // hardly smaller
+    expect_size("width=(int)640, height=(int)360");
+    fail_unless_equals_int(show.news().made.size(), 1);
+    show.assert_quiet();
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(test_input_announces_constrained_baseline_with_parameter_sets) {
   Ear ear;
   InputShow show(test_picture());
@@ -363,6 +392,7 @@ static Suite *input_suite() {
   TCase *tc = tcase_create("input");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_input_encodes_raw_pictures_in_every_codec);
+  tcase_add_test(tc, test_input_fits_pictures_into_a_box);
   tcase_add_test(tc, test_input_announces_constrained_baseline_with_parameter_sets);
   tcase_add_test(tc, test_input_encodes_only_what_is_taken);
   tcase_add_test(tc, test_input_encodes_once_for_all_who_listen);

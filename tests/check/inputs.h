@@ -82,7 +82,7 @@ inline InputConfig video_input(std::vector<Encoding> encodings = {Encoding::kH26
   InputConfig config;
   config.encodings = std::move(encodings);
   config.kbps = 500;
-  config.patience_us = 700000 * time_factor();
+  config.patience_us = 2 * G_USEC_PER_SEC * time_factor();
   return config;
 }
 

@@ -75,6 +75,31 @@ GST_START_TEST(test_size_may_change) {
 }
 GST_END_TEST
 
+// The picture is as large as the largest that somebody has room for.
+GST_START_TEST(test_size_is_what_viewers_have_room_for) {
+  Show show;
+  TestViewer viewer(show.viewer());
+  auto expect_width = [&](int width) {
+    expect(viewer, std::to_string(width).c_str(),
+           [=](const auto &state) { return state.width == width; });
+  };
+  expect_width(320);
+  viewer.send(R"({"requestResolution":{"w":160,"h":100,"s":true,"c":false}})");
+  expect_width(160);
+  viewer.send(R"({"requestResolution":{"w":200,"h":130,"s":true,"c":false}})");
+  expect_width(240);
+  {
+    TestViewer other(show.viewer()); // does not say
+    expect_frames(other, 5);
+    expect_width(320);
+  }
+  expect_width(240);
+  viewer.send(R"({"requestResolution":{"w":null,"h":null}})");
+  expect_width(320);
+  fail_unless(show.sending.state().warnings.empty());
+}
+GST_END_TEST
+
 GST_START_TEST(test_viewer_is_sent_away) {
   Show show;
   TestViewer viewer(show.viewer());
@@ -281,6 +306,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_viewer_pauses_and_goes_on);
   tcase_add_test(tc, test_muting_is_told);
   tcase_add_test(tc, test_size_may_change);
+  tcase_add_test(tc, test_size_is_what_viewers_have_room_for);
   tcase_add_test(tc, test_viewer_is_sent_away);
   tcase_add_test(tc, test_application_talks_with_viewers);
   tcase_add_test(tc, test_second_viewer_does_not_wait_for_a_keyframe);

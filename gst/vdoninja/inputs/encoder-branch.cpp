@@ -12,11 +12,13 @@ namespace {
 // An encoder that is a few frames behind has not failed.
 constexpr unsigned kFramesOfPatience = 5;
 constexpr int kAssumedFps = 30;
+constexpr unsigned kSmallest = 90; // pixels, of the shorter side that is scaled to
 
 struct Guard {
   std::function<bool()> idle;
   std::function<void(const std::string &)> on_failure;
   std::shared_ptr<BranchCounts> counts;
+  std::shared_ptr<BranchSize> size;
   gint64 patience_us;
 };
 
@@ -58,29 +60,50 @@ GstFlowReturn chain_list(GstPad *pad, GstObject *parent, GstBufferList *list) {
   return GST_FLOW_OK;
 }
 
+// Each size costs a keyframe, and some encoders a new start: there are few. One that is
+// hardly too small for its place is large enough.
+unsigned quarters_for(unsigned width, unsigned height, const PictureBox &box) {
+  auto fits = [](unsigned side, unsigned place, unsigned quarters) {
+    return place && side * quarters * 100ull >= place * 380ull;
+  };
+  unsigned quarters = 1;
+  while (quarters < 4 &&
+         (!fits(width, box.width, quarters) && !fits(height, box.height, quarters)))
+    quarters++;
+  while (quarters < 4 && std::min(width, height) * quarters / 4 < kSmallest)
+    quarters++;
+  return quarters;
+}
+
 // 4:2:0 has no odd sizes, and x264 refuses them: the last line or column is scaled away.
-void fit_size(GstObject *bin, const GstStructure *raw) {
+// True when what comes out changes.
+bool fit_size(GstElement *bin, BranchSize &size) {
   const auto filter =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(bin), "size"));
-  int width = 0, height = 0;
-  if (!filter || !gst_structure_get_int(raw, "width", &width) ||
-      !gst_structure_get_int(raw, "height", &height))
-    return;
+  Lock lock(size.mutex);
+  if (!filter || !size.width || !size.height)
+    return false;
+  const unsigned quarters = quarters_for(size.width, size.height, size.box);
+  const auto even = [quarters](unsigned side) {
+    return static_cast<int>(std::max(side * quarters / 4 & ~1u, 2u));
+  };
   GstCaps *held = nullptr;
   g_object_get(filter.get(), "caps", &held, nullptr);
-  CapsPtr now(held);
+  const CapsPtr now(held);
   CapsPtr fitting(gst_caps_is_any(held) ? gst_caps_new_empty_simple("video/x-raw")
                                         : gst_caps_copy(held));
-  const bool odd = (width | height) & 1;
+  const bool scales = quarters < 4 || ((size.width | size.height) & 1);
   for (guint i = 0; i < gst_caps_get_size(fitting.get()); i++) {
     GstStructure *structure = gst_caps_get_structure(fitting.get(), i);
     gst_structure_remove_fields(structure, "width", "height", nullptr);
-    if (odd)
-      gst_structure_set(structure, "width", G_TYPE_INT, std::max(width & ~1, 2), "height",
-                        G_TYPE_INT, std::max(height & ~1, 2), nullptr);
+    if (scales)
+      gst_structure_set(structure, "width", G_TYPE_INT, even(size.width), "height",
+                        G_TYPE_INT, even(size.height), nullptr);
   }
-  if ((odd || !gst_caps_is_any(held)) && !gst_caps_is_equal(fitting.get(), held))
-    g_object_set(filter.get(), "caps", fitting.get(), nullptr);
+  if ((!scales && gst_caps_is_any(held)) || gst_caps_is_equal(fitting.get(), held))
+    return false;
+  g_object_set(filter.get(), "caps", fitting.get(), nullptr);
+  return true;
 }
 
 // Some encoders divide by the frame rate, and baseline has no fields: what is interlaced
@@ -104,6 +127,15 @@ GstEvent *plain(GstEvent *event, const GstCaps *caps) {
   return better;
 }
 
+void take_size(BranchSize &size, const GstStructure *raw) {
+  int width = 0, height = 0;
+  gst_structure_get(raw, "width", G_TYPE_INT, &width, "height", G_TYPE_INT, &height,
+                    nullptr);
+  Lock lock(size.mutex);
+  size.width = static_cast<unsigned>(std::max(width, 0));
+  size.height = static_cast<unsigned>(std::max(height, 0));
+}
+
 gboolean on_event(GstPad *pad, GstObject *parent, GstEvent *event) {
   if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
     GstCaps *caps = nullptr;
@@ -111,7 +143,8 @@ gboolean on_event(GstPad *pad, GstObject *parent, GstEvent *event) {
     guard_of(pad)->counts->formats++;
     const GstStructure *raw = gst_caps_get_structure(caps, 0);
     if (gst_structure_has_name(raw, "video/x-raw")) {
-      fit_size(parent, raw);
+      take_size(*guard_of(pad)->size, raw);
+      fit_size(GST_ELEMENT(parent), *guard_of(pad)->size);
       event = plain(event, caps);
     }
   }
@@ -254,6 +287,16 @@ ObjPtr<GstElement> make_encoder(const std::string &name, GError **error) {
       name.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, error));
 }
 
+void set_branch_box(const EncoderBranch &branch, const PictureBox &box) {
+  {
+    Lock lock(branch.size->mutex);
+    branch.size->box = box;
+  }
+  // As a new format: an encoder that cannot follow is made anew.
+  if (fit_size(branch.bin.get(), *branch.size))
+    branch.counts->formats++;
+}
+
 EncoderBranch make_encoder_branch(EncoderBranchConfig config, GError **error) {
   EncoderBranch branch;
   branch.name = config.name;
@@ -270,9 +313,9 @@ EncoderBranch make_encoder_branch(EncoderBranchConfig config, GError **error) {
         add_back(chain, row, config, branch.counts)) {
       GstElement *first = chain.first();
       branch.bin = chain.take();
-      expose(
-          branch.bin.get(), first,
-          new Guard{config.idle, config.on_failure, branch.counts, config.patience_us});
+      expose(branch.bin.get(), first,
+             new Guard{config.idle, config.on_failure, branch.counts, branch.size,
+                       config.patience_us});
       return branch;
     }
   }

@@ -9,6 +9,8 @@
 #include <string>
 
 #include "encoder-table.h"
+#include "mutex.h"
+#include "picture-box.h"
 
 namespace vdn {
 
@@ -17,6 +19,13 @@ struct BranchCounts {
   std::atomic<gint64> since{0};     // us, monotonic: when the first of them was given
   std::atomic<unsigned> made{0};    // frames that came out
   std::atomic<unsigned> formats{0}; // caps that went in
+};
+
+// What pictures are scaled to.
+struct BranchSize {
+  Mutex mutex;
+  unsigned width GUARDED_BY(mutex) = 0, height GUARDED_BY(mutex) = 0; // as given
+  PictureBox box GUARDED_BY(mutex);
 };
 
 struct EncoderBranchConfig {
@@ -38,10 +47,13 @@ struct EncoderBranch {
   ObjPtr<GstElement> bin;     // pad "sink"
   ObjPtr<GstElement> encoder; // in it
   std::shared_ptr<BranchCounts> counts = std::make_shared<BranchCounts>();
+  std::shared_ptr<BranchSize> size = std::make_shared<BranchSize>();
 };
 
 // In NULL. `bin` is NULL and `error` set when it cannot be built. Thread: any.
 EncoderBranch make_encoder_branch(EncoderBranchConfig config, GError **error);
+// While it runs: from the next picture on. Thread: any.
+void set_branch_box(const EncoderBranch &branch, const PictureBox &box);
 // An encoder from a factory name or a bin description, NULL and `error` if there is none.
 ObjPtr<GstElement> make_encoder(const std::string &name, GError **error);
 // What of memory such frames are in, "" for the system's.

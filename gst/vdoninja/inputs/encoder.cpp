@@ -89,6 +89,19 @@ void Encoder::set_rate(unsigned kbps) {
     set_encoder_rate(encoder.get(), kbps);
 }
 
+void Encoder::set_box(const PictureBox &box) {
+  std::optional<EncoderBranch> branch;
+  {
+    Lock lock(mutex_);
+    if (std::exchange(box_, box) == box)
+      return;
+    if (attempt_)
+      branch = attempt_->branch;
+  }
+  if (branch)
+    set_branch_box(*branch, box);
+}
+
 void Encoder::request_keyframe() {
   ObjPtr<GstElement> encoder;
   bool running = false;
@@ -377,6 +390,10 @@ bool Encoder::run(EncoderBranch branch) {
       ObjPtr<GstPad>::adopt(gst_element_request_pad_simple(tee_, "src_%u"));
   {
     Lock lock(mutex_);
+    {
+      Lock of_size(branch.size->mutex);
+      branch.size->box = box_; // caps are still to come
+    }
     attempt_ = Attempt{std::move(branch), tee_pad, g_get_monotonic_time()};
   }
   gst_element_set_locked_state(bin.get(), FALSE);

@@ -54,6 +54,7 @@ public:
   // What the tee gives from now on; before the caps event passes it.
   void set_input(const GstCaps *raw);
   void set_rate(unsigned kbps);
+  void set_box(const PictureBox &box);
   void request_keyframe();
   // Whether an error message is of a branch of ours. It then needs no other treatment.
   bool take_error(GstMessage *message);
@@ -106,6 +107,7 @@ private:
   bool dirty_ GUARDED_BY(mutex_) = false; // and is to look again
   bool pushing_ GUARDED_BY(mutex_) = false;
   unsigned numbers_ GUARDED_BY(mutex_) = 0;
+  PictureBox box_ GUARDED_BY(mutex_);
   std::optional<Attempt> attempt_ GUARDED_BY(mutex_);
   std::optional<std::string> failure_ GUARDED_BY(mutex_); // of the attempt
   std::string last_error_ GUARDED_BY(mutex_);             // of whichever branch

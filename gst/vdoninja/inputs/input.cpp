@@ -55,10 +55,6 @@ std::shared_ptr<Input> Input::create(InputConfig config, InputObserver &observer
   return made;
 }
 
-Input::~Input() {
-  close();
-}
-
 GstCaps *Input::template_caps(bool video) {
   return input_pad_caps(video);
 }
@@ -120,14 +116,19 @@ std::vector<std::shared_ptr<MediaTrack>> Input::tracks() const {
   return all;
 }
 
-bool Input::encodes() const {
-  return !encoders().empty();
-}
-
 void Input::set_bitrate(unsigned kbps) {
   kbps_ = kbps;
   for (const auto &encoder : encoders())
     encoder->set_rate(kbps);
+}
+
+void Input::set_box(const PictureBox &box) {
+  {
+    Lock lock(mutex_);
+    box_ = box;
+  }
+  for (const auto &encoder : encoders())
+    encoder->set_box(box);
 }
 
 void Input::request_keyframe() {
@@ -200,8 +201,10 @@ void Input::encoder_gave_up(Encoder &encoder, const std::string &text,
 
 void Input::install(std::vector<std::shared_ptr<Encoder>> made,
                     std::shared_ptr<Passthrough> passthrough) {
+  PictureBox box;
   {
     Lock lock(mutex_);
+    box = box_;
     if (closed_)
       return; // and none was started
     encoders_ = std::move(made);
@@ -212,8 +215,10 @@ void Input::install(std::vector<std::shared_ptr<Encoder>> made,
     track->set_epoch(epoch_);
     track->set_muted(muted_);
   }
-  for (const auto &encoder : encoders())
+  for (const auto &encoder : encoders()) {
     encoder->set_rate(kbps_);
+    encoder->set_box(box);
+  }
 }
 
 void Input::leave_inside() {

@@ -54,7 +54,7 @@ class Input : public std::enable_shared_from_this<Input>, private EncoderObserve
 public:
   // `observer` must outlive close().
   static std::shared_ptr<Input> create(InputConfig config, InputObserver &observer);
-  ~Input() override;
+  ~Input() override { close(); }
   Input(const Input &) = delete;
   Input &operator=(const Input &) = delete;
 
@@ -69,9 +69,12 @@ public:
   std::vector<std::shared_ptr<MediaTrack>> tracks() const;
   bool is_video() const { return config_.video; }
   // Whether it is encoded here, so that set_bitrate() has an effect. Thread: any.
-  bool encodes() const;
+  bool encodes() const { return !encoders().empty(); }
   // Of all encoders, while they run and for those to come. Thread: any.
   void set_bitrate(unsigned kbps);
+  // Raw pictures that are larger are scaled to a quarter, half or three quarters of their
+  // size. Thread: any.
+  void set_box(const PictureBox &box);
   // From whoever encodes. Thread: any.
   void request_keyframe();
   // Encodes nothing while muted, and starts again with a keyframe. Thread: any.
@@ -136,6 +139,7 @@ private:
   std::vector<std::shared_ptr<Encoder>> encoders_ GUARDED_BY(mutex_);
   std::vector<const Encoder *> dead_ GUARDED_BY(mutex_); // no element works for these
   std::shared_ptr<Passthrough> passthrough_ GUARDED_BY(mutex_);
+  PictureBox box_ GUARDED_BY(mutex_);
   std::atomic<unsigned> kbps_{0};
   std::atomic<bool> muted_{false};
   std::atomic<GstClockTime> epoch_{GST_CLOCK_TIME_NONE};

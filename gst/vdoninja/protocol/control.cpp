@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxLabelBytes = 256;
 constexpr int kMaxKbits = 1000000;
+constexpr int kMaxPixels = 1 << 20;
 constexpr size_t kMaxRefused = 16;
 
 // Presence counts, false too. Source: game-capture and ninja-obs-plugin, which refuse the
@@ -98,6 +99,21 @@ std::optional<int> bitrate(JsonObject *object, const char *plain, const char *ta
   return value && *value > 0 ? value : std::nullopt;
 }
 
+// null and what cannot be are no bound. What is to cover its place is cut off at the
+// sides: how large it has to be is not said.
+std::optional<PictureBox> box(JsonNode *node) {
+  if (!node || !JSON_NODE_HOLDS_OBJECT(node))
+    return std::nullopt;
+  JsonObject *object = json_node_get_object(node);
+  if (flag(find(object, "c")).value_or(false))
+    return PictureBox();
+  auto side = [object](const char *name) {
+    return static_cast<unsigned>(
+        std::max(number(find(object, name), kMaxPixels).value_or(0), 0));
+  };
+  return PictureBox{side("w"), side("h")};
+}
+
 void read_label(JsonObject *object, ViewerRequest *request) {
   JsonNode *info = find(object, "info");
   JsonNode *label = info && JSON_NODE_HOLDS_OBJECT(info)
@@ -151,6 +167,7 @@ std::optional<ViewerRequest> parse_viewer_request(std::string_view text) {
   if (const auto hidden = number(find(object, "optimizedBitrate"), kMaxKbits))
     request.video_bitrate = hidden;
   request.audio_bitrate = bitrate(object, "audioBitrate", "targetAudioBitrate");
+  request.box = box(find(object, "requestResolution"));
   request.keyframe = flag(find(object, "keyframe")).value_or(false) ||
                      flag(find(object, "requestKeyframe")).value_or(false);
   request.stats = flag(find(object, "requestStats")).value_or(false);

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "picture-box.h"
+
 namespace vdn {
 
 // Absent members were not in the message, or not of a form that can be used.
@@ -16,6 +18,7 @@ struct ViewerRequest {
   std::optional<bool> video, audio; // of the first message: that medium is wanted
   // kbit/s; 0: nothing for now, below 0: no wish.
   std::optional<int> video_bitrate, audio_bitrate;
+  std::optional<PictureBox> box; // that its video is shown in
   bool keyframe = false;
   bool stats = false; // once
   std::optional<bool> stats_repeated;

@@ -340,6 +340,7 @@ void Publisher::end(const std::string &peer, bool say_bye, const std::string &wh
   const bool joined = watcher->is_connected();
   viewers_.erase(at);
   rate_.remove(peer);
+  size_.remove(peer);
   keyframes_.remove(peer);
   GST_INFO_OBJECT(home_, "viewer %s: %s", peer.c_str(), why.c_str());
   const bool said = say_bye && watcher->send(encode_bye());
@@ -352,6 +353,7 @@ void Publisher::end(const std::string &peer, bool say_bye, const std::string &wh
     watcher->close();
   }
   update_rate();
+  update_size();
   update_state();
   if (joined)
     observer_.viewer_left(peer, why);

@@ -291,6 +291,7 @@ void Publisher::tick() {
     watcher->tick();
   serve_waiting();
   update_rate();
+  update_size();
   for (const auto &[peer, viewer] : viewers_)
     if (viewer.watcher->waits_for_keyframe())
       keyframe_wanted(*viewer.watcher,
@@ -302,8 +303,14 @@ void Publisher::tick() {
 // rate and keyframes
 
 void Publisher::rate_changed(Watcher &watcher) {
-  rate_.set(watcher.peer(), watcher.rate());
+  const ViewerRate rate = watcher.rate();
+  rate_.set(watcher.peer(), rate);
+  if (rate.video)
+    size_.set(watcher.peer(), watcher.box());
+  else
+    size_.remove(watcher.peer());
   update_rate();
+  update_size();
 }
 
 void Publisher::update_rate() {
@@ -314,6 +321,14 @@ void Publisher::update_rate() {
   }
   if (std::exchange(told_kbit_s_, kbit_s()) != kbit_s())
     observer_.bitrate_wanted(kbit_s());
+}
+
+void Publisher::update_size() {
+  if (!size_.update(g_get_monotonic_time()))
+    return;
+  GST_INFO_OBJECT(home_, "pictures of up to %u x %u are enough", size_.box().width,
+                  size_.box().height);
+  observer_.size_wanted(size_.box());
 }
 
 void Publisher::keyframe_wanted(Watcher &watcher, KeyframeCause cause) {

@@ -14,6 +14,7 @@
 #include "disposer.h"
 #include "presence.h"
 #include "relays.h"
+#include "shared-size.h"
 #include "watcher.h"
 
 namespace vdn {
@@ -58,6 +59,8 @@ public:
   // All video encoders are to send a keyframe now, and to make so much.
   virtual void keyframe_wanted() = 0;
   virtual void bitrate_wanted(unsigned kbit_s) = 0;
+  // ... of pictures that fit into this.
+  virtual void size_wanted(const PictureBox &box) = 0;
   // `code` is of GST_RESOURCE_ERROR. fatal: nothing more will be tried.
   virtual void problem(int code, const std::string &text, bool fatal) = 0;
 
@@ -166,6 +169,7 @@ private:
   unsigned sound_kbit_s() const;
   BandwidthLimits limits() const;
   void update_rate();
+  void update_size();
   void tick();
   void update_state();
 
@@ -197,6 +201,7 @@ private:
   std::vector<std::pair<gint64, std::shared_ptr<Watcher>>> leaving_;
   SharedRate rate_;
   unsigned told_kbit_s_ = 0;
+  SharedSize size_;
   Keyframes keyframes_;
   GstClockTime keyframe_time_ = GST_CLOCK_TIME_NONE; // of the newest
   PublisherState state_ = PublisherState::kDisconnected;

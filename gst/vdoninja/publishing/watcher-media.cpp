@@ -35,12 +35,14 @@ void Watcher::take_request(const ViewerRequest &request) {
   const bool audio = request.audio.value_or(wants_audio_);
   const int wish = request.video_bitrate.value_or(wish_kbit_s_);
   const bool hears = request.audio_bitrate ? *request.audio_bitrate != 0 : hears_;
+  const PictureBox box = request.box.value_or(box_);
   const bool changed = video != wants_video_ || audio != wants_audio_ ||
-                       wish != wish_kbit_s_ || hears != hears_;
+                       wish != wish_kbit_s_ || hears != hears_ || box != box_;
   wants_video_ = video;
   wants_audio_ = audio;
   wish_kbit_s_ = wish;
   hears_ = hears;
+  box_ = box;
   if (openness_ == Openness::kWaitsForWord && (request.video || request.audio)) {
     show();
   } else if (changed && openness_ == Openness::kOpen) {
@@ -208,7 +210,8 @@ void Watcher::add_stats(GstStructure *to) {
       to, "label", G_TYPE_STRING, label_.c_str(), "connected", G_TYPE_BOOLEAN,
       static_cast<gboolean>(joined_), "video", G_TYPE_BOOLEAN,
       static_cast<gboolean>(now.video), "estimate", G_TYPE_UINT, now.estimate, "wish",
-      G_TYPE_UINT, now.wish, "packets-sent", G_TYPE_UINT64,
+      G_TYPE_UINT, now.wish, "max-width", G_TYPE_UINT, box_.width, "max-height",
+      G_TYPE_UINT, box_.height, "packets-sent", G_TYPE_UINT64,
       static_cast<guint64>(state.counts.packets), "bytes-sent", G_TYPE_UINT64,
       static_cast<guint64>(state.counts.bytes), "repeats", G_TYPE_UINT64,
       static_cast<guint64>(state.counts.repeats), "repeats-refused", G_TYPE_UINT64,

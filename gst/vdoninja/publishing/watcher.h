@@ -52,7 +52,7 @@ public:
   virtual void keyframe_wanted(Watcher &watcher, KeyframeCause cause) = 0;
   // It was sent a keyframe, of this running time.
   virtual void keyframe_came(GstClockTime time) = 0;
-  // Its estimate, its wish, or whether it is sent video.
+  // Its estimate, its wishes, or whether it is sent video.
   virtual void rate_changed(Watcher &watcher) = 0;
 
 protected:
@@ -86,6 +86,8 @@ public:
   const std::string &label() const { return label_; }
   // Video that it is sent now, kbit/s, and what its network carries and it wishes.
   ViewerRate rate() const;
+  // That it shows its video in.
+  const PictureBox &box() const { return box_; }
   // It waits for a keyframe because its network is too slow.
   bool waits_for_keyframe() const;
   void add_stats(GstStructure *to);
@@ -145,6 +147,7 @@ private:
   bool wants_video_ = true, wants_audio_ = true;
   bool silent_ = false; // nothing was heard for so long that video stops
   int wish_kbit_s_ = -1;
+  PictureBox box_;
   bool hears_ = true;             // it has not paused the sound
   unsigned described_kbit_s_ = 0; // by its answer, 0: nothing
   bool has_feedback_ = false;

@@ -97,6 +97,7 @@ void Sender::pause() {
 void Sender::set_inputs(std::vector<std::shared_ptr<Input>> inputs) {
   loop_->post([this, inputs = std::move(inputs)]() mutable {
     inputs_ = std::move(inputs);
+    size_wanted(box_);
     look_at_inputs(true);
   });
 }
@@ -150,6 +151,14 @@ void Sender::bitrate_wanted(unsigned kbit_s) {
   for (const auto &input : inputs_)
     if (input->is_video())
       input->set_bitrate(kbit_s);
+}
+
+// For inputs to come, too.
+void Sender::size_wanted(const PictureBox &box) {
+  box_ = box;
+  for (const auto &input : inputs_)
+    if (input->is_video())
+      input->set_box(box);
 }
 
 void Sender::problem(int code, const std::string &text, bool fatal) {

@@ -80,6 +80,7 @@ private:
   }
   void keyframe_wanted() override;
   void bitrate_wanted(unsigned kbit_s) override;
+  void size_wanted(const PictureBox &box) override;
   void problem(int code, const std::string &text, bool fatal) override;
 
   void look_at_inputs(bool complete_only);
@@ -92,6 +93,7 @@ private:
   std::unique_ptr<Publisher> publisher_;
   std::vector<std::shared_ptr<Input>> inputs_;
   std::unique_ptr<Timer> farewell_, patience_;
+  PictureBox box_; // of video
   bool paused_ = false;
   bool muted_ = false; // by the user
   // Of the viewers' pipelines, from the first PLAYING on. Thread: the state change's.
