@@ -187,6 +187,36 @@ GST_START_TEST(test_wire_data_channel_outlives_its_elements) {
 }
 GST_END_TEST
 
+// One that is closed before anybody is told of it is gone otherwise while its elements,
+// which point to it, run.
+GST_START_TEST(test_wire_data_channel_is_kept_from_its_beginning) {
+  Loopback loopback;
+  loopback.publish();
+  Player player(loopback.play(), {"sink", "audio"});
+  GObject *channel = nullptr; // until it goes
+  auto ready = [](GstElement *, const char *, GstElement *webrtc, gpointer data) {
+    const auto other =
+        ObjPtr<GstElement>::adopt(gst_element_factory_make("webrtcbin", nullptr));
+    gst_element_set_state(other.get(), GST_STATE_READY);
+    {
+      ObjPtr<GObject> made;
+      g_signal_emit_by_name(other.get(), "create-data-channel", "any", nullptr,
+                            made.out());
+      *static_cast<GObject **>(data) = made.get();
+      g_object_add_weak_pointer(made.get(), static_cast<gpointer *>(data));
+      g_signal_emit_by_name(webrtc, "prepare-data-channel", made.get(), FALSE);
+    }
+    gst_element_set_state(other.get(), GST_STATE_NULL);
+  };
+  g_signal_connect(player.source(), "webrtcbin-ready", G_CALLBACK(+ready), &channel);
+  player.play();
+  await_frames(player);
+  fail_unless(channel != nullptr);
+  player.stop();
+  fail_unless(channel == nullptr);
+}
+GST_END_TEST
+
 // The bins around a channel's elements follow a bare pointer to it at an error; a channel
 // that was closed before it was open is gone by then. So they hear of none.
 GST_START_TEST(test_wire_data_channel_ignores_errors_of_its_elements) {
@@ -404,6 +434,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_candidates_are_bundled_and_name_both_indices);
   tcase_add_test(tc, test_wire_negotiation_moves_to_the_data_channel);
   tcase_add_test(tc, test_wire_data_channel_outlives_its_elements);
+  tcase_add_test(tc, test_wire_data_channel_is_kept_from_its_beginning);
   tcase_add_test(tc, test_wire_data_channel_ignores_errors_of_its_elements);
   tcase_add_test(tc, test_wire_channel_is_unlinked_before_the_association_goes);
   tcase_add_test(tc, test_wire_unlinked_channel_closes_by_itself);

@@ -31,7 +31,6 @@ bool Connection::send(const std::string &text) {
 
 // Thread: webrtcbin's. Messages are hooked up before this returns, so none is lost.
 void Connection::channel_arrived(ObjPtr<GstWebRTCDataChannel> channel, bool open) {
-  keep_channel(webrtc_.get(), channel.get());
   StrPtr label;
   gchar *raw = nullptr;
   g_object_get(channel.get(), "label", &raw, nullptr);

@@ -2,6 +2,7 @@
 // What is inside of webrtcbin: what its receiving bin lets through, and how it stops.
 #include "connection.h"
 #include "elements-of.h"
+#include "mutex.h"
 #include "webrtcbin-teardown.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
@@ -15,6 +16,23 @@ constexpr char kKeptChannels[] = "vdoninja-channels";
 // Whoever is on the other side needs one, and the web client one more for each file.
 constexpr unsigned kMostChannels = 64;
 constexpr unsigned kBinsOfChannel = 2;
+
+class KeptChannels {
+public:
+  void add(GstWebRTCDataChannel *channel) {
+    Lock lock(mutex_);
+    channels_.push_back(ObjPtr<GstWebRTCDataChannel>::ref(channel));
+  }
+  void clear() {
+    std::vector<ObjPtr<GstWebRTCDataChannel>> going;
+    Lock lock(mutex_);
+    going.swap(channels_);
+  }
+
+private:
+  Mutex mutex_;
+  std::vector<ObjPtr<GstWebRTCDataChannel>> channels_ GUARDED_BY(mutex_);
+};
 
 // Of a transport.
 bool is_receiving_bin(GstElement *child) {
@@ -150,18 +168,18 @@ void Connection::on_channel_bin(GstBin *, GstElement *child, gpointer data) {
 
 // The thread that sends on a channel looks at it without a reference of its own (1.22 to
 // 1.26: webrtcdatachannel.c, on_appsrc_data()). When the channel is closed meanwhile, the
-// last one would go, so one stays with webrtcbin until its threads have ended; not
-// longer, since 1.22.0 has a bare pointer to webrtcbin in the channel. Thread:
-// webrtcbin's.
-void Connection::keep_channel(GstElement *webrtc, GstWebRTCDataChannel *channel) {
-  auto *kept =
-      static_cast<GPtrArray *>(g_object_get_data(G_OBJECT(webrtc), kKeptChannels));
-  if (!kept) {
-    kept = g_ptr_array_new_with_free_func(g_object_unref);
-    g_object_set_data_full(G_OBJECT(webrtc), kKeptChannels, kept,
-                           reinterpret_cast<GDestroyNotify>(g_ptr_array_unref));
-  }
-  g_ptr_array_add(kept, g_object_ref(channel));
+// last one would go, with one that nobody was told of yet, too; so one stays with
+// webrtcbin until its threads have ended; not longer, since 1.22.0 has a bare pointer to
+// webrtcbin in the channel.
+void Connection::keep_channels(GstElement *webrtc) {
+  auto *kept = new KeptChannels;
+  g_object_set_data_full(G_OBJECT(webrtc), kKeptChannels, kept,
+                         [](gpointer data) { delete static_cast<KeptChannels *>(data); });
+  // Thread: webrtcbin's, and who makes one.
+  auto prepared = [](GstElement *, GstWebRTCDataChannel *channel, gboolean, gpointer to) {
+    static_cast<KeptChannels *>(to)->add(channel);
+  };
+  g_signal_connect(webrtc, "prepare-data-channel", G_CALLBACK(+prepared), kept);
 }
 
 // A bin that receives blocks its data until ICE is connected. When ICE changes, or a
@@ -185,7 +203,8 @@ void Connection::stop_webrtcbin(GstElement *webrtc) {
   unlink_channels(webrtc);
   gst_element_set_state(webrtc, GST_STATE_NULL);
   stop_left_behind(webrtc);
-  g_object_set_data(G_OBJECT(webrtc), kKeptChannels, nullptr);
+  if (auto *kept = g_object_get_data(G_OBJECT(webrtc), kKeptChannels))
+    static_cast<KeptChannels *>(kept)->clear();
   for (const auto &bin : receiving_bins(webrtc))
     GST_ELEMENT_GET_CLASS(bin.get())->change_state(bin.get(),
                                                    GST_STATE_CHANGE_READY_TO_NULL);

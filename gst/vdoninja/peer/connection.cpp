@@ -95,6 +95,7 @@ bool Connection::make_webrtcbin(GError **error) {
 }
 
 void Connection::watch_inside(bool receives) {
+  keep_channels(webrtc_.get());
   hook(webrtc_.get(), "element-added", G_CALLBACK(on_channel_bin));
   g_signal_connect(webrtc_.get(), "element-added", G_CALLBACK(on_element_added),
                    GINT_TO_POINTER(receives));

@@ -178,7 +178,7 @@ private:
   void channel_is_ready();
   void channel_message(const std::string &text);
 
-  static void keep_channel(GstElement *webrtc, GstWebRTCDataChannel *channel);
+  static void keep_channels(GstElement *webrtc);
   // All bundled media and the data channel share it.
   static ObjPtr<GObject> dtls_transport(GstElement *webrtc);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer receives);
