@@ -77,6 +77,7 @@ thread)
   export SANITIZED_LIBS
   export GST_PLUGIN_SYSTEM_PATH_1_0=$SANITIZED_LIBS/lib/gstreamer-1.0:$system_plugins
   export GST_REGISTRY_FORK=no # the scanner is not instrumented
+  export G_SLICE=always-malloc # or objects of one slab look like the same
   # The child of a fork would make threads that look like those of its parent.
   export CK_FORK=no
   # gcc's own does not find every function of a plugin, LLVM's does.
