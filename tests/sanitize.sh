@@ -29,13 +29,14 @@ if [[ $kind == --run ]]; then
     # Only here: programs without ThreadSanitizer cannot load these.
     export LD_LIBRARY_PATH=$SANITIZED_LIBS/lib:${LD_LIBRARY_PATH-}
     # A process for each test, as there is no fork: one that fails leaves threads and a
-    # stack behind, at which the next would show races that are none.
+    # stack behind, at which the next would show races that are none, and for whose end
+    # GStreamer waits at exit.
     source=$root/tests/check/${1##*/check-}.cpp
     if [[ -f $source && -z ${GST_CHECKS-} ]]; then
       mapfile -t tests < <(sed -n 's/^GST_START_TEST(\(.*\)) *{.*/\1/p' "$source")
       status=0
       for test in "${tests[@]}"; do
-        GST_CHECKS=$test "$@" || status=1
+        GST_CHECKS=$test timeout -s KILL $((60 * CK_TIMEOUT_MULTIPLIER)) "$@" || status=1
       done
       exit "$status"
     fi
