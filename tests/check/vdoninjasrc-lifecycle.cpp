@@ -110,8 +110,8 @@ GST_START_TEST(test_lifecycle_finds_what_it_takes_apart) {
     player.expect_buffers("sink", 5);
     player.stop();
   }
-  fail_unless(seen.wait(20s, [](const Seen &now) { return now.gone == 1; }));
-  fail_unless_equals_int(seen.get().made, 1);
+  fail_unless(seen.get().made > 0); // more on a machine that is too slow for one
+  fail_unless(seen.wait(20s, [](const Seen &now) { return now.gone == now.made; }));
   fail_unless(seen.get().words.empty(), "%s", seen.get().words.at(0).c_str());
   gst_debug_remove_log_function_by_data(&seen);
 }
