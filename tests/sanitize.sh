@@ -83,7 +83,7 @@ thread)
   export CK_FORK=no
   # gcc's own does not find every function of a plugin, LLVM's does.
   symbolizer=$(command -v llvm-symbolizer || true)
-  TSAN_OPTIONS=suppressions=$root/tests/tsan.supp:history_size=4
+  TSAN_OPTIONS=suppressions=$root/tests/tsan.supp:history_size=7
   export TSAN_OPTIONS+=${symbolizer:+:external_symbolizer_path=$symbolizer}
   [[ ${#names[@]} -gt 0 ]] || names=(vdoninjasrc-{play,rooms,crowd,null})
   ;;
