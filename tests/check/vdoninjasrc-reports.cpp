@@ -8,7 +8,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr unsigned kReports = 10; // of both streams together
+constexpr unsigned kReports = 6; // of both streams together
 constexpr int kLongestGapMs = 1000;
 constexpr unsigned kLongestLatencyMs = 500;
 constexpr guint64 kJump = guint64{5} << 31; // 2.5 s in NTP time: rtpbin takes up to 3 s
