@@ -39,18 +39,14 @@ unsigned to_ms(gint64 us) {
 } // namespace
 
 void Transit::arrived(gint64 sent, gint64 now) {
-  if (now - turned_ >= kTransitPeriod) {
-    before_ = now - turned_ < 2 * kTransitPeriod ? now_ : Range();
-    now_ = Range();
-    turned_ = now;
-  }
-  now_.least = std::min(now_.least, now - sent);
-  now_.most = std::max(now_.most, now - sent);
+  ways_.turn(now, kTransitPeriod);
+  ways_.now.least = std::min(ways_.now.least, now - sent);
+  ways_.now.most = std::max(ways_.now.most, now - sent);
 }
 
 gint64 Transit::spread() const {
-  const gint64 least = std::min(before_.least, now_.least);
-  return least == G_MAXINT64 ? 0 : std::max(before_.most, now_.most) - least;
+  const gint64 least = std::min(ways_.before.least, ways_.now.least);
+  return least == G_MAXINT64 ? 0 : std::max(ways_.before.most, ways_.now.most) - least;
 }
 
 void RepairTiming::start_over(uint16_t number) {
@@ -114,9 +110,10 @@ void RepairTiming::fill(uint16_t behind, uint32_t timestamp, bool retransmitted,
   }
   counts_.out_of_order++;
   // The jitterbuffer counts from the picture, not from the gap.
-  turn_late(now);
-  late_.count++;
-  late_.most = std::max(late_.most, now - picture_began(timestamp, missing.since));
+  late_.turn(now, kLatePeriod);
+  late_.now.count++;
+  late_.now.most =
+      std::max(late_.now.most, now - picture_began(timestamp, missing.since));
 }
 
 gint64 RepairTiming::picture_began(uint32_t timestamp, gint64 otherwise) const {
@@ -215,20 +212,12 @@ unsigned RepairTiming::wait(gint64 now) {
   return wait_;
 }
 
-void RepairTiming::turn_late(gint64 now) {
-  if (now - late_turned_ < kLatePeriod)
-    return;
-  late_before_ = now - late_turned_ < 2 * kLatePeriod ? late_ : Late();
-  late_ = Late();
-  late_turned_ = now;
-}
-
 // By how much, of the last 5 to 10 s, or 0 when few were.
 gint64 RepairTiming::latest_overtaken(gint64 now) {
-  turn_late(now);
-  return late_before_.count + late_.count < kFewLate
+  late_.turn(now, kLatePeriod);
+  return late_.before.count + late_.now.count < kFewLate
              ? 0
-             : std::max(late_before_.most, late_.most);
+             : std::max(late_.before.most, late_.now.most);
 }
 
 // A line that cannot carry what is sent is not helped by more of it, nor is a publisher

@@ -17,6 +17,21 @@
 
 namespace vdn {
 
+// What is gathered in the present period, and was in the one before it.
+template <typename T> struct Periods {
+  T before, now;
+  gint64 began = 0;
+
+  // Before `now` is added to or read.
+  void turn(gint64 at, gint64 length) {
+    if (at - began < length)
+      return;
+    before = at - began < 2 * length ? now : T();
+    now = T();
+    began = at;
+  }
+};
+
 // By how much the ways of packets differ, of late: from the quickest to the slowest of
 // the last 10 to 20 s.
 class Transit {
@@ -30,8 +45,7 @@ private:
     gint64 least = G_MAXINT64, most = G_MININT64;
   };
 
-  Range before_, now_;
-  gint64 turned_ = 0;
+  Periods<Range> ways_;
 };
 
 class RepairTiming {
@@ -85,7 +99,6 @@ private:
   gint64 picture_began(uint32_t timestamp, gint64 otherwise) const;
   void count_share(gint64 now);
   unsigned wait(gint64 now);
-  void turn_late(gint64 now);
   gint64 latest_overtaken(gint64 now);
 
   bool started_ = false;
@@ -93,8 +106,7 @@ private:
   guint64 highest_ = 0;     // sequence number, extended
   std::map<guint64, Missing> missing_;
   std::deque<std::pair<uint32_t, gint64>> pictures_; // RTP timestamp, first packet at
-  Late late_, late_before_;
-  gint64 late_turned_ = 0;
+  Periods<Late> late_;
   Counts counts_;
   bool retransmits_ = false; // in a stream of its own, as RFC 4588 says
   gint64 hint_ = 0, round_trip_ = 0;
