@@ -47,7 +47,7 @@ struct Repeats {
 
 // As when a sender report came before it: the single packet of a stream is taken for one.
 void believe_first_packet(GstBin *, GstBin *, GstElement *element, gpointer) {
-  if (g_str_has_prefix(GST_OBJECT_NAME(element), "rtpsession"))
+  if (is_made_by(GST_OBJECT(element), "rtpsession"))
     g_object_set(element, "probation", 0, nullptr);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "media-hooks.h"
 
+#include "made-by.h"
+
 namespace vdn {
 
 // Pushes past the pad itself, where the probe would see the packets again.
@@ -44,14 +46,6 @@ void hook_packets(GstPad *pad, SharedMediaHooks hooks) {
 }
 
 void hook_rtcp(GstElement *webrtc, SharedMediaHooks hooks) {
-  const auto rtpbin =
-      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc), "rtpbin"));
-  g_signal_connect(rtpbin.get(), "element-added",
-                   G_CALLBACK(+[](GstBin *, GstElement *child, gpointer) {
-                     if (g_str_has_prefix(GST_OBJECT_NAME(child), "rtpsession"))
-                       g_object_set(child, "rtcp-min-interval", GST_SECOND, nullptr);
-                   }),
-                   nullptr);
   watch_rtcp(webrtc, [hooks = std::move(hooks)](GstRTCPPacket *packet) {
     hooks->update([packet](MediaHooks &hook) {
       if (hook.rtcp)
@@ -60,12 +54,13 @@ void hook_rtcp(GstElement *webrtc, SharedMediaHooks hooks) {
   });
 }
 
-void allow_repeated_packets(GstElement *pipeline) {
+void set_up_inside(GstElement *pipeline) {
   g_signal_connect(pipeline, "deep-element-added",
                    G_CALLBACK(+[](GstBin *, GstBin *, GstElement *element, gpointer) {
-                     const GstElementFactory *factory = gst_element_get_factory(element);
-                     if (factory && g_str_equal(GST_OBJECT_NAME(factory), "srtpenc"))
+                     if (is_made_by(GST_OBJECT(element), "srtpenc"))
                        g_object_set(element, "allow-repeat-tx", TRUE, nullptr);
+                     if (is_made_by(GST_OBJECT(element), "rtpsession"))
+                       g_object_set(element, "rtcp-min-interval", GST_SECOND, nullptr);
                    }),
                    nullptr);
 }

@@ -28,9 +28,10 @@ using SharedMediaHooks = std::shared_ptr<Watched<MediaHooks>>;
 
 // Sends what the payloader's source pad gives through `hooks`.
 void hook_packets(GstPad *pad, SharedMediaHooks hooks);
-// Sends the RTCP of `webrtc` through them, a report each second as browsers do.
+// Sends the RTCP of `webrtc` through them.
 void hook_rtcp(GstElement *webrtc, SharedMediaHooks hooks);
-// Lets webrtcbins in `pipeline` encrypt a packet twice, which libsrtp refuses otherwise.
-void allow_repeated_packets(GstElement *pipeline);
+// Lets webrtcbins in `pipeline` encrypt a packet twice, which libsrtp refuses otherwise,
+// and report each second, as browsers do.
+void set_up_inside(GstElement *pipeline);
 
 } // namespace vdn

@@ -130,7 +130,7 @@ bool PublisherSession::make_webrtcbin(GError **error) {
     return false;
   }
   pipeline_ = ObjPtr<GstElement>::adopt(gst_pipeline_new(nullptr));
-  allow_repeated_packets(pipeline_.get());
+  set_up_inside(pipeline_.get());
   hook_rtcp(webrtc_.get(), config_.media_hooks);
   gst_bin_add(GST_BIN(pipeline_.get()), webrtc_.get());
   const auto clock = ObjPtr<GstClock>::adopt(gst_system_clock_obtain());

@@ -7,6 +7,7 @@
 #include <gst/rtp/gstrtcpbuffer.h>
 
 #include "gst-ptr.h"
+#include "made-by.h"
 
 namespace vdn {
 
@@ -35,7 +36,7 @@ inline void watch_rtcp(GstElement *webrtc, OnRtcp on_packet) {
       if (g_str_equal(GST_PAD_NAME(pad), "send_rtcp_src"))
         gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_rtcp, callback, nullptr);
     };
-    if (g_str_has_prefix(GST_OBJECT_NAME(child), "rtpsession"))
+    if (is_made_by(GST_OBJECT(child), "rtpsession"))
       g_signal_connect(child, "pad-added", G_CALLBACK(+pad_added), data);
   };
   const auto rtpbin =
