@@ -78,6 +78,25 @@ void assert_replaced(const StandIn &what) {
   fail_unless(MessagePtr(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR)) == nullptr);
 }
 
+// Of pictures as `caps` say, by an encoder that fails at the first change of their size.
+template <typename Change>
+void assert_made_anew(const char *name, const char *caps, Change change,
+                      const char *size) {
+  StandIn what = stand_in(name, Fault::kNone);
+  what.on_resize = Fault::kError;
+  what.faulty = 1;
+  Registered registered(what);
+  Ear ear;
+  InputShow show(test_picture(caps));
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(5);
+  change(show);
+  fail_unless(show.wait([&] { return registered.counts->made == 2; }));
+  ear.expect_more(5);
+  show.assert_quiet();
+  fail_unless(ear.caps().back().find(size) != std::string::npos);
+}
+
 } // namespace
 
 GST_START_TEST(test_encoder_that_does_not_start_is_replaced) {
@@ -132,39 +151,25 @@ GST_END_TEST
 
 // It cannot follow a change of size: made anew, not given up.
 GST_START_TEST(test_encoder_that_dislikes_a_new_size_is_made_anew) {
-  StandIn what = stand_in("vdnencresize", Fault::kNone);
-  what.on_resize = Fault::kError;
-  what.faulty = 1;
-  Registered registered(what);
-  Ear ear;
-  InputShow show(test_picture("capsfilter name=wanted "
-                              "caps=video/x-raw,width=160,height=120,framerate=30/1"));
-  show.play().listen(ear, Encoding::kH264);
-  ear.expect_more(5);
-  gst_util_set_object_arg(G_OBJECT(show.child("wanted").get()), "caps",
-                          "video/x-raw,width=320,height=240,framerate=30/1");
-  fail_unless(show.wait([&] { return registered.counts->made == 2; }));
-  ear.expect_more(5);
-  show.assert_quiet();
-  fail_unless(ear.caps().back().find("width=(int)320") != std::string::npos);
+  assert_made_anew(
+      "vdnencresize",
+      "capsfilter name=wanted caps=video/x-raw,width=160,height=120,framerate=30/1",
+      [](InputShow &show) {
+        gst_util_set_object_arg(G_OBJECT(show.child("wanted").get()), "caps",
+                                "video/x-raw,width=320,height=240,framerate=30/1");
+      },
+      "width=(int)320");
 }
 GST_END_TEST
 
 // A box that is set while it runs is such a change.
 GST_START_TEST(test_encoder_that_dislikes_a_box_is_made_anew) {
-  StandIn what = stand_in("vdnencbox", Fault::kNone);
-  what.on_resize = Fault::kError;
-  what.faulty = 1;
-  Registered registered(what);
-  Ear ear;
-  InputShow show(test_picture("video/x-raw,width=320,height=240,framerate=30/1"));
-  show.play().listen(ear, Encoding::kH264);
-  ear.expect_more(5);
-  show.input().set_box({160, 120});
-  fail_unless(show.wait([&] { return registered.counts->made == 2; }));
-  ear.expect_more(5);
-  show.assert_quiet();
-  fail_unless(ear.caps().back().find("width=(int)160") != std::string::npos);
+  assert_made_anew(
+      "vdnencbox", "video/x-raw,width=320,height=240,framerate=30/1",
+      [](InputShow &show) {
+        show.input().set_box({160, 120});
+      },
+      "width=(int)160");
 }
 GST_END_TEST
 
