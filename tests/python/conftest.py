@@ -2,7 +2,9 @@
 import glob
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -10,6 +12,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "python"))
 
 import pipelines  # noqa: E402
+from ring_writer import PACKAGES  # noqa: E402
 
 
 @pytest.fixture
@@ -20,6 +23,16 @@ def name():
     for pattern in (f"/dev/shm/{unique}*", f"/dev/shm/.{unique}*"):
         for path in glob.glob(pattern):
             os.unlink(path)
+
+
+@pytest.fixture
+def copied():
+    """A folder that every user may read, with nothing in it but a copy of the package."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        shutil.copytree(os.path.join(PACKAGES, "shmnumpy"), f"{folder}/shmnumpy",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        yield folder
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ import time
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "python"))
+PACKAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python")
+sys.path.insert(0, PACKAGES)
 
-from shmnumpy import _fence, _futex_number  # noqa: E402
+from shmnumpy._order import fence, futex_number  # noqa: E402
 
 HEADER = struct.Struct("<8sII QQ II QQQ II Q II QQ")
 STEPS = ("acquired", "half", "pixels", "described", "stable", "latest", "woken")
@@ -58,10 +59,10 @@ class RingWriter:
         self.wake()
 
     def wake(self):
-        _fence()
+        fence()
         self.halves[WAKE // 4] = (self.halves[WAKE // 4] + 1) & 0xFFFFFFFF
         address = ctypes.addressof(ctypes.c_char.from_buffer(self.map)) + WAKE
-        ctypes.CDLL(None).syscall(ctypes.c_long(_futex_number()), ctypes.c_void_p(address), 1,
+        ctypes.CDLL(None).syscall(ctypes.c_long(futex_number()), ctypes.c_void_p(address), 1,
                                   0x7FFFFFFF, None, None, 0)
 
     def layout(self, width, height, name, padding=0):
@@ -99,7 +100,7 @@ class RingWriter:
         sequence = self.descriptor(slot) // 8
         self.number += 1
         self.words[sequence] |= 1
-        _fence()
+        fence()
         yield "acquired"
         data, at = np.frombuffer(data, np.uint8), 0
         base = 0x20000 + slot * self.stride
@@ -115,12 +116,12 @@ class RingWriter:
         yield "pixels"
         self.describe(slot, width, height, name, padding, **more)
         yield "described"
-        _fence()
+        fence()
         self.words[sequence] = 2 * self.number
         yield "stable"
         self.words[HEARTBEAT // 8] = time.monotonic_ns()
         self.halves[STATE // 4] = LIVE
-        _fence()
+        fence()
         self.words[LATEST // 8] = self.number << 8 | (slot + 1)
         yield "latest"
         self.wake()

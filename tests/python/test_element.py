@@ -254,18 +254,18 @@ def test_legacy_reader_that_comes_later_is_served(name, source):
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("mode, group, may", [
     (0o600, 65533, False), (0o660, 65533, True), (0o660, 65532, False)])
-def test_reader_of_another_user(name, source, mode, group, may):
+def test_reader_of_another_user(name, source, copied, mode, group, may):
     pipeline = source("RGB", 64, 48, f"legacy=never mode=0{mode:o}")
     with shmnumpy.open(name) as frames:
         pipeline.push(np.zeros((48, 64, 3), np.uint8))
         assert frames.read(timeout=seconds(20))
     os.chown(f"/dev/shm/{name}.ring", 0, 65533)
-    with open(shmnumpy.__file__, encoding="utf-8") as file:
-        script = file.read() + (
-            "\ntry:\n    print('frame', open(sys.argv[1]).read(timeout=20).number)\n"
-            "except PermissionError as error:\n    print('refused', error)\n")
-    result = subprocess.run([sys.executable, "-", name], input=script, text=True, cwd="/",
-                            capture_output=True, user=65534, group=group, extra_groups=[])
+    script = ("import sys, shmnumpy\ntry:\n"
+              "    print('frame', shmnumpy.open(sys.argv[1]).read(timeout=20).number)\n"
+              "except PermissionError as error:\n    print('refused', error)\n")
+    result = subprocess.run(
+        ["/usr/bin/python3", "-c", script, name], text=True, cwd=copied, env={},
+        capture_output=True, user=65534, group=group, extra_groups=[])
     assert result.stdout.startswith("frame 1" if may else "refused"), result
 
 

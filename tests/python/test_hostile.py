@@ -170,17 +170,15 @@ def test_fifo_and_symlink_are_refused_without_hanging(name):
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("mode, group, may", [
     (0o600, 65533, False), (0o660, 65533, True), (0o660, 65532, False)])
-def test_reader_of_another_user(writer, mode, group, may):
+def test_reader_of_another_user(writer, copied, mode, group, may):
     """The segment belongs to root and group 65533; the reader is nobody else's friend."""
     os.fchown(writer.fd, 0, 65533)
     os.fchmod(writer.fd, mode)
-    with open(shmnumpy.__file__, encoding="utf-8") as file:
-        source = file.read()  # the other user may not be able to read our folders
-    script = (source + "\ntry:\n    frame = open(sys.argv[1]).read(timeout=5)\n"
-              "    print('frame', frame.number)\n"
+    script = ("import sys, shmnumpy\ntry:\n"
+              "    print('frame', shmnumpy.open(sys.argv[1]).read(timeout=5).number)\n"
               "except PermissionError as error:\n    print('refused', error)\n")
-    result = subprocess.run(
-        ["/usr/bin/python3", "-", writer.name], input=script, text=True,
-        capture_output=True, user=65534, group=group, extra_groups=[], cwd="/")
+    result = subprocess.run(  # the other user may not be able to read our folders
+        ["/usr/bin/python3", "-c", script, writer.name], text=True, capture_output=True,
+        user=65534, group=group, extra_groups=[], cwd=copied, env={})
     assert result.stdout.startswith("frame 1" if may else "refused"), result
     assert may or "Permission denied" in result.stdout

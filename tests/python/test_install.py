@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where meson and pip put shmnumpy.py, and the file on every Python that is here."""
+"""Where meson and pip put shmnumpy, and the folder on every Python that is here."""
 import glob
 import os
 import re
@@ -64,8 +64,16 @@ def test_meson_installs_where_a_venv_looks(tmp_path):
     assert repr(install_dir(str(tmp_path / "venv"))) in searched
 
 
+def test_copied_folder_is_enough(copied, name):
+    program = ("import shmnumpy; "
+               f"print(int(shmnumpy.open({name!r}).state), shmnumpy.__file__)")
+    said = subprocess.run([sys.executable, "-s", "-c", program], check=True, cwd=copied,
+                          env={}, capture_output=True, text=True).stdout.split()
+    assert said == [f"{int(shmnumpy.State.ABSENT)}", f"{copied}/shmnumpy/__init__.py"]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
-def test_file_compiles_with(version, tmp_path):
+def test_folder_compiles_with(version, tmp_path):
     """Syntax and standard library; NumPy is there only for the system's Python."""
     found = glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python"))
     python = next(iter(found), shutil.which(f"python{version}"))

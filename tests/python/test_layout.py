@@ -6,6 +6,7 @@ import re
 import pytest
 
 import shmnumpy
+from shmnumpy import _layout
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -43,12 +44,12 @@ def test_document_gives_every_offset(struct, title):
 
 def test_reader_uses_these_offsets():
     header, slot = ASSERTED["shmnumpy_header"], ASSERTED["shmnumpy_slot"]
-    assert shmnumpy._LATEST * 4 == header["latest"]
-    assert shmnumpy._HEARTBEAT == header["heartbeat"]
-    assert shmnumpy._STATE * 4 == header["state"]
-    assert shmnumpy._WAKE * 4 == header["wake"]
-    assert shmnumpy._HEADER.size == header["writer_start_boottime_ns"] + 8
-    assert shmnumpy._SLOT.size == slot["orientation"] + 4
+    assert _layout.LATEST * 4 == header["latest"]
+    assert _layout.HEARTBEAT == header["heartbeat"]
+    assert _layout.STATE * 4 == header["state"]
+    assert _layout.WAKE * 4 == header["wake"]
+    assert _layout.HEADER.size == header["writer_start_boottime_ns"] + 8
+    assert _layout.SLOT.size == slot["orientation"] + 4
 
 
 def test_states_and_formats_have_the_names_of_the_layout():
@@ -56,4 +57,4 @@ def test_states_and_formats_have_the_names_of_the_layout():
     assert states == {state.name: str(state.value) for state in shmnumpy.State
                       if state.name != "ABSENT"}
     formats = re.search(r"GStreamer's name: ([^;]+);", HEADER)[1]
-    assert set(re.findall(r"[A-Z]\w+", formats)) == set(shmnumpy._FORMATS)
+    assert set(re.findall(r"[A-Z]\w+", formats)) == set(_layout.FORMATS)

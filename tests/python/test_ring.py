@@ -16,6 +16,7 @@ import ring_writer
 import shmnumpy
 from deadlines import seconds
 from ring_writer import RingWriter
+from shmnumpy import _layout, _order
 
 HERE = os.path.dirname(__file__)
 
@@ -86,7 +87,7 @@ def test_read_waits_for_a_frame_and_no_longer_than_it_was_told(writer, frames):
 
 
 def test_polling_takes_over_where_there_is_no_futex(writer, frames, monkeypatch):
-    monkeypatch.setattr(shmnumpy, "_futex", None)
+    monkeypatch.setattr(_order, "futex", None)
     thread = threading.Thread(target=writer.publish, args=(solid(9), 64, 48))
     thread.start()
     assert frames.read(timeout=seconds(5)).number == 1
@@ -245,11 +246,11 @@ class Loads:
     def __init__(self, segment, monkeypatch):
         self.words, self.log = segment.words, []
         segment.words = self
-        monkeypatch.setattr(shmnumpy, "_fence", lambda: self.log.append("fence"))
+        monkeypatch.setattr(_order, "fence", lambda: self.log.append("fence"))
 
     def __getitem__(self, index):
-        names = {shmnumpy._WAKE: "wake", shmnumpy._STATE: "state",
-                 shmnumpy._LATEST: "latest"}
+        names = {_layout.WAKE: "wake", _layout.STATE: "state",
+                 _layout.LATEST: "latest"}
         self.log.append(names.get(index, "seq"))
         return self.words[index]
 
@@ -266,10 +267,10 @@ def test_fence_without_libatomic_is_no_yield(monkeypatch):
     def missing(name):
         raise OSError(name)
 
-    monkeypatch.setattr(shmnumpy.platform, "machine", lambda: "aarch64")
-    monkeypatch.setattr(shmnumpy.ctypes, "PyDLL", missing)
-    fence = shmnumpy._pick_fence()
-    assert fence is shmnumpy._lock_fence
+    monkeypatch.setattr(_order.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(_order.ctypes, "PyDLL", missing)
+    fence = _order.pick_fence()
+    assert fence is _order.lock_fence
     fence()
 
 
@@ -291,7 +292,7 @@ def test_writer_killed_at_each_step_of_publish_leaves_whole_frames(name, step):
 
 
 def test_reader_never_unlinks_and_never_registers(writer):
-    script = (f"import sys; sys.path.insert(0, {os.path.dirname(shmnumpy.__file__)!r})\n"
+    script = (f"import sys; sys.path.insert(0, {ring_writer.PACKAGES!r})\n"
               "import shmnumpy, multiprocessing.resource_tracker as tracker\n"
               f"frame = shmnumpy.open({writer.name!r}).read(timeout={seconds(5)})\n"
               "assert frame.number == 1 and tracker._resource_tracker._fd is None\n")

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+"""What a reader may raise; the names that a traceback shows are those of the package."""
+
+
+class FormatError(ValueError):
+    """The segment is not one that this reader understands; the text says why."""
+
+    __module__ = "shmnumpy"
+
+
+class Overwritten(RuntimeError):
+    """The writer reused the memory of a view before it had been copied."""
+
+    __module__ = "shmnumpy"

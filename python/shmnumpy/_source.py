@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""What readers share: waiting, iterating, closing."""
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from typing import AsyncIterator, Iterator, Optional, TypeVar, Union
+
+from ._frame import Frame
+
+SLICE = 0.25  # seconds between looks at whether the writer is alive or replaced
+POLL = 0.02   # seconds between looks for a segment that is not there
+
+
+class _AsOpened(enum.Enum):
+    """Default of an argument that may be None as well: what was said when opening."""
+
+    AS_OPENED = 0
+
+
+_AS_OPENED = _AsOpened.AS_OPENED
+_S = TypeVar("_S", bound="Source")
+
+
+class Source:
+    """What Frames and LegacyFrames share: waiting, iterating, closing."""
+
+    def __init__(self, name: str, timeout: Optional[float], copy: bool) -> None:
+        self.name, self.timeout, self.copies = name, timeout, copy
+        self.closed = False
+
+    def _poll(self, copy: bool) -> Optional[Frame]:
+        """The newest frame if it was not returned before. Does not wait."""
+        raise NotImplementedError
+
+    def _wait(self, seconds: float) -> None:
+        """Return when something may have happened since the last _poll()."""
+        raise NotImplementedError
+
+    def _ended(self) -> bool:
+        return False
+
+    def read(self, timeout: Union[float, None, _AsOpened] = _AS_OPENED,
+             copy: Optional[bool] = None) -> Optional[Frame]:
+        """The newest frame that was not returned before, waiting for one if need be.
+
+        timeout: seconds, None = for ever, 0 = do not wait; without it what was said when
+        opening. copy: True for memory of its own, False for a view that the writer will
+        reuse (see Frame.valid), None for what was said when opening. Returns None when
+        the time is over, when the stream has ended and until_eos was asked for, or when
+        closed.
+        """
+        copy = self.copies if copy is None else copy
+        timeout = self.timeout if isinstance(timeout, _AsOpened) else timeout
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.closed:
+            frame = self._poll(copy)
+            if frame is not None:
+                return frame
+            left = SLICE if end is None else end - time.monotonic()
+            if left <= 0 or self._ended():
+                break
+            self._wait(min(left, SLICE))
+        return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The newest frame each time, until `timeout` seconds bring none."""
+        while (frame := self.read()) is not None:
+            yield frame
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        """The same for asyncio: waits in a thread of the loop's executor."""
+        loop = asyncio.get_running_loop()
+        start = time.monotonic()
+        while not self.closed:
+            frame = self._poll(self.copies)
+            if frame is not None:
+                yield frame
+                start = time.monotonic()
+                continue
+            left = SLICE if self.timeout is None else (
+                start + self.timeout - time.monotonic())
+            if left <= 0 or self._ended():
+                return
+            await loop.run_in_executor(None, self._wait, min(left, SLICE))
+
+    def close(self) -> None:
+        """Let go of the segment; frames that were handed out stay readable."""
+        self.closed = True
+
+    def __enter__(self: _S) -> _S:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
