@@ -18,14 +18,15 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ._errors import FormatError, Overwritten
+from ._errors import FormatError, LaunchError, Overwritten
 from ._frame import Frame
+from ._launch import LaunchedFrames, launch
 from ._layout import State
 from ._legacy import LegacyFrames
 from ._ring import Frames
 
-__all__ = ["open", "open_legacy", "Frames", "LegacyFrames", "Frame", "State",
-           "FormatError", "Overwritten", "DEFAULT_NAME"]
+__all__ = ["open", "open_legacy", "launch", "Frames", "LaunchedFrames", "LegacyFrames",
+           "Frame", "State", "FormatError", "LaunchError", "Overwritten", "DEFAULT_NAME"]
 __version__ = "0.1.0"
 
 DEFAULT_NAME = "psm_raspininja_streamid"

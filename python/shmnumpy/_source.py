@@ -59,7 +59,7 @@ class Source:
             if frame is not None:
                 return frame
             left = SLICE if end is None else end - time.monotonic()
-            if left <= 0 or self._ended():
+            if self._ended() or left <= 0:
                 break
             self._wait(min(left, SLICE))
         return None
@@ -81,7 +81,7 @@ class Source:
                 continue
             left = SLICE if self.timeout is None else (
                 start + self.timeout - time.monotonic())
-            if left <= 0 or self._ended():
+            if self._ended() or left <= 0:
                 return
             await loop.run_in_executor(None, self._wait, min(left, SLICE))
 

@@ -178,7 +178,7 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
         subprocess.run([sys.executable, "-c", text], check=True)
         return
     if language == "python":
-        run_python(text, name)
+        run_python(text, name, options)
         return
     if options == "publish":
         watch(text, name)
@@ -232,15 +232,26 @@ def check_recording(folder):
     assert widths.count(640) >= FRAMES - 2, widths
 
 
-def run_python(text, name):
+def run_python(text, name, options):
     """Until it has printed something about ten frames."""
-    text = text.replace("shmnumpy.open(", f'shmnumpy.open("{name}", ').replace(", )", ")")
-    source = "videotestsrc is-live=true ! video/x-raw,width=320,height=180"
-    with Pipeline(f"{source} ! shmnumpysink shm-name={name} udp-port=0"):
-        with subprocess.Popen([sys.executable, "-u", "-c", text], stdout=subprocess.PIPE,
-                              text=True) as program:
-            lines = [program.stdout.readline() for _ in range(FRAMES)]
-            program.terminate()
+    if '("abc"' in text:
+        with needs(options) as publisher:
+            place = f'server="{publisher.server}", signaling="hosted"'
+            print_frames(text.replace('("abc"', f'("abc", {place}'))
+    elif "shmnumpy.open(" in text:
+        text = text.replace("shmnumpy.open(", f'shmnumpy.open("{name}", ').replace(", )", ")")
+        source = "videotestsrc is-live=true ! video/x-raw,width=320,height=180"
+        with Pipeline(f"{source} ! shmnumpysink shm-name={name} udp-port=0"):
+            print_frames(text)
+    else:
+        print_frames(text)
+
+
+def print_frames(program):
+    with subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE,
+                          text=True) as process:
+        lines = [process.stdout.readline() for _ in range(FRAMES)]
+        process.terminate()
     assert all(lines), lines
 
 

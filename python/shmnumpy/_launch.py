@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""A pipeline as a child of this process, and its frames."""
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any, Dict, Optional
+
+from ._errors import LaunchError
+from ._ring import Frames
+from ._rings import remove_dead
+
+_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_player.py")
+_GRACE = 5.0  # seconds for the element to say itself that its time is over
+_STOP = 6.0   # seconds that the child has to end, more than it gives to its elements
+_FORMATS = ("auto", "rgb", "bgr", "native")
+_log = logging.getLogger("shmnumpy")
+
+
+def _python() -> str:
+    """Which Python plays. The system's, so that GStreamer finds the libraries that it was
+    made for: the Python of a conda environment would bring its own GLib."""
+    system = "/usr/bin/python3"
+    return system if os.access(system, os.X_OK) or not sys.executable else sys.executable
+
+
+class _Player:
+    """The child, and a thread that hears what it says."""
+
+    def __init__(self, name: str, request: Dict[str, Any]) -> None:
+        self._owner, self._name = os.getpid(), name
+        self._error: Optional[LaunchError] = None
+        self._over = threading.Event()
+        line = json.dumps({"parent": self._owner, **request}).encode() + b"\n"
+        # A session of its own: Ctrl+C is for the program, which then ends the child.
+        self._process = subprocess.Popen(
+            [_python(), "-I", "-S", _PROGRAM], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, start_new_session=True)
+        self._thread = threading.Thread(target=self._listen, name=f"shmnumpy {name}",
+                                        daemon=True)
+        self._thread.start()
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended already, which over() tells
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                said = json.loads(line)
+                if said["kind"] == "error":
+                    self._error = LaunchError(said["text"], said["details"])
+                else:
+                    level = logging.WARNING if said["kind"] == "warning" else logging.INFO
+                    _log.log(level, "%s: %s", self._name, said["text"])
+            status = self._process.wait()
+            if status and self._error is None:
+                self._error = LaunchError(
+                    f"the pipeline's process ended by itself, with status {status}",
+                    "what it said before is on stderr")
+        finally:
+            self._over.set()
+
+    def over(self) -> bool:
+        """Whether the child has ended; raises LaunchError if it failed. In a fork of the
+        process that started it nobody hears it, and the state of the ring has to do."""
+        if self._owner == os.getpid():
+            if not self._over.is_set():
+                return False
+            if self._error is not None:
+                raise self._error
+        return True
+
+    def stop(self) -> None:
+        """End the child, and wait until it has. A fork of the process leaves it alone."""
+        if self._owner != os.getpid():
+            return
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._thread.join(_STOP)
+        self._process.stdout.close()
+        if self._process.returncode:
+            remove_dead(self._name)
+
+
+class LaunchedFrames(Frames):
+    """Frames of a pipeline that launch() started; close() ends it. For one thread.
+
+    read() and loops raise LaunchError once the pipeline has failed.
+    """
+
+    def __init__(self, name: str, timeout: Optional[float], copy: bool,
+                 request: Dict[str, Any]) -> None:
+        super().__init__(name, timeout, copy, until_eos=True)
+        self._player = _Player(name, request)
+        # Also when this was forgotten, and when the interpreter ends.
+        self._stop = weakref.finalize(self, self._player.stop)
+
+    def _ended(self) -> bool:
+        return (self._segment is None or super()._ended()) and self._player.over()
+
+    def _await(self, seconds: Optional[float]) -> None:
+        """Return when there is a frame, which stays to be read."""
+        limit = None if seconds is None else seconds + _GRACE
+        if self.read(limit, copy=False) is None:
+            over = self._player.over()
+            raise LaunchError(
+                "the pipeline ended before its first frame" if over else
+                f"no frame came within {seconds:g} s; if that is not long enough: start=60")
+        self._last, self._number = (None, 0), 0
+
+    def close(self) -> None:
+        super().close()
+        self._stop()
+
+
+def _vdoninjasrc(stream: Optional[str], start: Optional[float],
+                 properties: Dict[str, Any]) -> Dict[str, Any]:
+    """What to set on vdoninjasrc."""
+    given = {key.replace("_", "-"): value for key, value in properties.items()
+             if value is not None}
+    if stream is not None:
+        is_link = "://" in stream or stream.startswith("vdoninja:")
+        given["location" if is_link else "stream-id"] = stream
+    if not {"location", "stream-id", "room"} & set(given):
+        raise ValueError("nothing to play: launch() takes a stream id, a link, room=... or "
+                         "pipeline=...")
+    for key, value in given.items():
+        if "\0" in str(value):
+            raise ValueError(f"{key} has a zero byte in it")
+    if start is not None:
+        given.setdefault("timeout", max(1, round(start)))
+    return given
+
+
+def launch(stream: Optional[str] = None, *, pipeline: Optional[str] = None,
+           start: Optional[float] = 30.0, timeout: Optional[float] = None,
+           copy: bool = True, format: str = "auto", **properties: Any) -> LaunchedFrames:
+    """Play a stream of VDO.Ninja, or any pipeline, in a process of its own, and return its
+    frames once there is one. Needs the GStreamer plugins, but no bindings of GStreamer.
+
+    stream: a stream id, or a link as pasted from a browser. properties: those of
+    vdoninjasrc, with underscores: password="secret", room="NAME" (without a stream: whoever
+    is there), server="wss://host:port", turn_servers=["turn://..."]. None of it is syntax,
+    whatever characters it has, and none can be seen in the list of processes.
+    pipeline: instead of those, what gst-launch-1.0 takes in front of "! shmnumpysink";
+    what is not live is played at its own pace.
+
+    start: seconds within which the first frame has to come, None = for ever. timeout and
+    copy are those of open(). format: "rgb", "bgr", "native" or "auto", which is RGB or BGR
+    as it comes.
+
+    The pipeline ends with close(), with the `with` block, when nothing refers to the frames
+    any more, and with this process in whichever way that ends. Loops end with the pipeline.
+    Raises LaunchError, here and when reading, if it fails: the text is the element's.
+    Progress is logged by the logger "shmnumpy" as INFO, warnings of elements as WARNING.
+    """
+    if format not in _FORMATS:
+        raise ValueError(f"format={format!r} is none of {', '.join(_FORMATS)}")
+    name = f"shmnumpy-{os.getpid()}-{secrets.token_hex(6)}"
+    sink = f"sink-{name}"
+    request: Dict[str, Any] = {"properties": {
+        sink: {"shm-name": name, "format": format, "legacy": "never"}}}
+    if pipeline is None:
+        request["description"] = f"vdoninjasrc name=vdoninjasrc ! shmnumpysink name={sink}"
+        request["properties"]["vdoninjasrc"] = _vdoninjasrc(stream, start, properties)
+    elif stream is not None or properties:
+        raise ValueError("a pipeline has everything in its own text; leave out "
+                         + ", ".join([*properties] or [repr(stream)]))
+    elif "\0" in pipeline:
+        raise ValueError("the pipeline has a zero byte in it")
+    else:
+        request["description"] = f"{pipeline} ! videoconvert ! shmnumpysink name={sink}"
+        request["pace"] = sink
+    frames = LaunchedFrames(name, timeout, copy, request)
+    try:
+        frames._await(start)
+    except BaseException:
+        frames.close()
+        raise
+    return frames

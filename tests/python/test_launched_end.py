@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""shmnumpy.launch(): the child ends with whoever started it, and leaves nothing."""
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import pipelines
+import shmnumpy
+from deadlines import seconds
+from launched import LIVE, child, ends, left
+from ring_writer import PACKAGES
+
+pytestmark = pipelines.needs_element
+
+
+def test_forgotten_frames_end_their_pipeline():
+    frames = shmnumpy.launch(pipeline=LIVE)
+    pid, name = child(frames), frames.name
+    del frames
+    gc.collect()
+    assert ends(pid) and not left(name)
+
+
+def test_child_that_is_killed_is_an_error():
+    with shmnumpy.launch(pipeline=LIVE) as frames:
+        os.kill(child(frames), signal.SIGKILL)
+        with pytest.raises(shmnumpy.LaunchError, match="ended by itself, with status -9"):
+            for _ in frames:
+                pass
+    assert not left(frames.name)
+
+
+def test_element_that_does_not_stop_is_left_behind():
+    """Its streaming thread sleeps for a minute; the child gives it a few seconds."""
+    stuck = f"{LIVE} ! tee name=t ! queue ! identity sleep-time=60000000 ! fakesink t. ! queue"
+    with shmnumpy.launch(pipeline=stuck) as frames:
+        assert frames.read().number
+    assert frames._player._process.returncode == -signal.SIGALRM
+    assert ends(child(frames)) and not left(frames.name)
+
+
+ENDS = {
+    "exit": "sys.exit(3)",
+    "os._exit": "os._exit(0)",
+    "SIGKILL": "os.kill(os.getpid(), signal.SIGKILL)",
+    "exception": "raise SystemError",
+    # It holds what the parent had open.
+    "fork-lives-on": "os.fork() or signal.pause()\nos.kill(os.getpid(), signal.SIGKILL)",
+    # The end of the thread that started it is no end.
+    "thread": "time.sleep(0)\nassert frames.read(5)\nos._exit(0)",
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_child_ends_with_its_parent(how):
+    program = ("import os, signal, sys, threading, time, shmnumpy\n"
+               "def start():\n    global frames\n"
+               f"    frames = shmnumpy.launch(pipeline={LIVE!r})\n"
+               "thread = threading.Thread(target=start)\nthread.start()\nthread.join()\n"
+               "print(frames.name, frames._player._process.pid, os.getpid(), flush=True)\n"
+               + ENDS[how])
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+                          env={**os.environ, "PYTHONPATH": PACKAGES}) as parent:
+        name, pid, group = parent.stdout.readline().split()
+        try:
+            assert ends(int(pid)) and not left(name)
+        finally:
+            if how == "fork-lives-on":
+                os.killpg(int(group), signal.SIGKILL)
+
+
+def test_ctrl_c_ends_the_program_and_then_the_child():
+    program = (f"import shmnumpy\nwith shmnumpy.launch(pipeline={LIVE!r}) as frames:\n"
+               "    print(frames.name, frames._player._process.pid, flush=True)\n"
+               "    for frame in frames: pass\n")
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, start_new_session=True,
+                          env={**os.environ, "PYTHONPATH": PACKAGES}) as parent:
+        name, pid = parent.stdout.readline().split()
+        os.killpg(parent.pid, signal.SIGINT)
+        said = parent.communicate(timeout=seconds(20))[1]
+    assert said.rstrip().endswith("KeyboardInterrupt"), said
+    assert ends(int(pid)) and not left(name)
+
+
+def first_number(answers):
+    with shmnumpy.launch(pipeline=LIVE) as frames:
+        answers.put((frames.name, frames.read(seconds(20)).array.shape))
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_in_a_process_of_multiprocessing(method):
+    context = multiprocessing.get_context(method)
+    answers = context.SimpleQueue()
+    process = context.Process(target=first_number, args=(answers,), daemon=True)
+    process.start()
+    name, shape = answers.get()
+    process.join(seconds(20))
+    assert (shape, process.exitcode, left(name)) == ((48, 64, 3), 0, [])
+
+
+def read_and_leave(frames, answers):
+    answers.put(frames.read(seconds(20)).array.shape)
+    frames.close()
+
+
+def test_fork_reads_and_leaves_the_pipeline_alone():
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    with shmnumpy.launch(pipeline=LIVE) as frames:
+        process = context.Process(target=read_and_leave, args=(frames, answers))
+        process.start()
+        assert answers.get() == (48, 64, 3)
+        process.join(seconds(20))
+        last = frames.read().number
+        assert process.exitcode == 0 and frames.read(seconds(20)).number > last
+
+
+def test_threads_have_pipelines_of_their_own():
+    names, shapes = [], []
+
+    def play(width):
+        with shmnumpy.launch(pipeline=f"videotestsrc ! video/x-raw,width={width},height=16"
+                             ) as frames:
+            names.append(frames.name)
+            shapes.append(frames.read().width)
+
+    threads = [threading.Thread(target=play, args=(width,)) for width in (16, 32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(shapes) == [16, 32] and not left(names[0]) and not left(names[1])
