@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ._capture import Capture
 from ._errors import FormatError, LaunchError, Overwritten
 from ._frame import Frame
 from ._launch import LaunchedFrames, launch
@@ -25,8 +26,9 @@ from ._layout import State
 from ._legacy import LegacyFrames
 from ._ring import Frames
 
-__all__ = ["open", "open_legacy", "launch", "Frames", "LaunchedFrames", "LegacyFrames",
-           "Frame", "State", "FormatError", "LaunchError", "Overwritten", "DEFAULT_NAME"]
+__all__ = ["open", "open_legacy", "launch", "Capture", "Frames", "LaunchedFrames",
+           "LegacyFrames", "Frame", "State", "FormatError", "LaunchError", "Overwritten",
+           "DEFAULT_NAME"]
 __version__ = "0.1.0"
 
 DEFAULT_NAME = "psm_raspininja_streamid"

@@ -107,6 +107,18 @@ class Frame:
         return array.copy() if copy else array
 
     @property
+    def __array_interface__(self) -> dict:
+        """So that PIL takes a frame, and NumPy without a copy. The bytes are those of
+        `array`: PIL does not know that they may be BGR, image() does."""
+        array = self.array
+        # PIL asks an object without the buffer protocol for tobytes() if this is set.
+        return {**array.__array_interface__, "strides": array.strides}
+
+    def tobytes(self) -> bytes:
+        """The pixels of `array` without gaps."""
+        return self.array.tobytes()
+
+    @property
     def age(self) -> float:
         """Seconds since the frame was put into the segment."""
         return (time.monotonic_ns() - self.publish_time) / 1e9

@@ -114,14 +114,13 @@ class LaunchedFrames(Frames):
         return (self._segment is None or super()._ended()) and self._player.over()
 
     def _await(self, seconds: Optional[float]) -> None:
-        """Return when there is a frame, which stays to be read."""
+        """Return when there is a frame."""
         limit = None if seconds is None else seconds + _GRACE
-        if self.read(limit, copy=False) is None:
+        if self._peek(limit) is None:
             over = self._player.over()
             raise LaunchError(
                 "the pipeline ended before its first frame" if over else
                 f"no frame came within {seconds:g} s; if that is not long enough: start=60")
-        self._last, self._number = (None, 0), 0
 
     def close(self) -> None:
         super().close()

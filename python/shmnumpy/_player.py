@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The process that plays what launch() was given. A program of its own, never imported: it
-uses GStreamer by its C functions, so that nobody needs gi, and loads nothing of the package.
+"""The process that plays what launch() was given. A program of its own, never imported. It
+uses GStreamer by its C functions, so that nobody needs gi, and nothing of the package.
 
 stdin    one line of JSON, play() says what it holds; not in the arguments, which everybody
          on the machine may read. Its end is the order to stop.
@@ -163,8 +163,9 @@ def handle(gst, pipeline, message, channel):
     kind = message.contents.kind
     if kind in (ERROR, WARNING):
         error, details = POINTER(Error)(), c_char_p()
-        take = gst.gst_message_parse_error if kind == ERROR else gst.gst_message_parse_warning
-        take(message, byref(error), byref(details))
+        parse_it = (gst.gst_message_parse_error if kind == ERROR else
+                    gst.gst_message_parse_warning)
+        parse_it(message, byref(error), byref(details))
         sentence, where = text(error.contents.message), text(details.value)
         _, _, reason = where.partition("\n")  # behind the place in the source
         sentence += f" ({reason})" if reason else ""

@@ -52,6 +52,12 @@ class Frames(Source):
             state = State.ABSENT if fresh is None else fresh.state()
         return state
 
+    def _peek(self, seconds: Optional[float]) -> Optional[Frame]:
+        """A view of the first frame, waiting for it; the next read() gives it as well."""
+        frame = self.read(seconds, copy=False)
+        self._last, self._number = (None, 0), 0
+        return frame
+
     def _poll(self, copy: bool) -> Optional[Frame]:
         while self._segment is not None or self._attach():
             segment = self._segment

@@ -38,7 +38,8 @@ def test_child_that_is_killed_is_an_error():
 
 def test_element_that_does_not_stop_is_left_behind():
     """Its streaming thread sleeps for a minute; the child gives it a few seconds."""
-    stuck = f"{LIVE} ! tee name=t ! queue ! identity sleep-time=60000000 ! fakesink t. ! queue"
+    stuck = (f"{LIVE} ! tee name=t ! queue ! identity sleep-time=60000000 ! fakesink "
+             "t. ! queue")
     with shmnumpy.launch(pipeline=stuck) as frames:
         assert frames.read().number
     assert frames._player._process.returncode == -signal.SIGALRM

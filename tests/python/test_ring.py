@@ -216,6 +216,23 @@ def test_frame_says_what_it_is(writer):
     assert repr(frame.copy()) == "<shmnumpy.Frame 1: 64x48 RGB, copy>"
 
 
+def test_pil_and_numpy_take_a_frame(writer):
+    pixels = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(5, 6, 3)
+    writer.publish(pixels, 6, 5, padding=2)
+    for copy in (True, False):
+        with shmnumpy.open(writer.name, copy=copy) as frames:
+            frame = frames.read(timeout=seconds(5))
+        array = np.asarray(frame)
+        assert np.array_equal(array, pixels) and np.shares_memory(array, frame.array)
+        assert array.flags.writeable == copy
+        assert frame.tobytes() == pixels.tobytes()
+        del frame
+        assert np.array_equal(array, pixels)  # it keeps what it is a view of
+        with shmnumpy.open(writer.name, copy=copy) as frames:
+            image = pytest.importorskip("PIL.Image").fromarray(frames.read(timeout=0))
+        assert image.mode == "RGB" and np.array_equal(np.asarray(image), pixels)
+
+
 def test_name_removed_while_live_is_not_noticed(writer, frames):
     writer.publish(solid(1), 64, 48)
     assert frames.read(timeout=seconds(5)).number == 1
