@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from ._errors import FormatError
 
-_DIRECTORY = "/dev/shm"
+DIRECTORY = "/dev/shm"
 
 
 class File:
@@ -45,4 +45,4 @@ def segment_path(name: str, suffix: str = "") -> str:
     if not name or "/" in name or "\0" in name or len(name) > 240:
         raise ValueError(f"{name!r} is no name of shared memory: 1 to 240 characters, "
                          "no slash")
-    return f"{_DIRECTORY}/{name}{suffix}"
+    return f"{DIRECTORY}/{name}{suffix}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import Iterator, Optional
+from typing import Iterator, List, Optional
 
 from ._errors import FormatError
-from ._file import File, open_file, segment_path
+from ._file import DIRECTORY, File, open_file, segment_path
 from ._layout import MAGIC
 
 
@@ -15,6 +15,17 @@ def hidden_link(path: str) -> str:
     """The second link by which the writer keeps a file whose name somebody removed."""
     folder, name = os.path.split(path)
     return f"{folder}/.{name}.keep"
+
+
+def names() -> List[str]:
+    """Of all rings, also those whose visible name somebody removed."""
+    found = set()
+    for entry in os.listdir(DIRECTORY):
+        if entry.startswith(".") and entry.endswith(".ring.keep"):
+            entry = entry[1:-len(".keep")]
+        if entry.endswith(".ring") and not entry.startswith("."):
+            found.add(entry[:-len(".ring")])
+    return sorted(found)
 
 
 def _open_link(path: str) -> Optional[File]:

@@ -48,6 +48,12 @@ class Segment:
     @classmethod
     def attach(cls, path: str) -> Optional["Segment"]:
         """The segment, or None while it is absent, being made or left by a dead writer."""
+        segment = cls.look(path)
+        return None if segment is None or segment.dead() else segment
+
+    @classmethod
+    def look(cls, path: str) -> Optional["Segment"]:
+        """The segment, a dead writer's too, or None while it is absent or being made."""
         file = open_file(path)
         size = os.fstat(file.fileno()).st_size if file else 0
         if file is None or not size:
@@ -59,8 +65,7 @@ class Segment:
             raise FormatError(f"{path} does not hold frames: it starts with {magic!r}")
         if size < 4096:
             raise FormatError(f"{path} is truncated: {size} bytes")
-        segment = cls(path, file, size)
-        return None if segment.dead() else segment
+        return cls(path, file, size)
 
     def check_size(self) -> None:
         """Raise if the file became smaller than the mapping: a touch would be SIGBUS."""
@@ -86,7 +91,10 @@ class Segment:
             named = os.stat(self._path)
         except FileNotFoundError:
             return False
-        return named.st_ino != os.fstat(self._file.fileno()).st_ino
+        return named.st_ino != self.inode()
+
+    def inode(self) -> int:
+        return os.fstat(self._file.fileno()).st_ino
 
     def dead(self) -> bool:
         """The writer no longer holds its lock. Asked only when the heartbeat is old, or
