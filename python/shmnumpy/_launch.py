@@ -2,13 +2,15 @@
 """A pipeline as a child of this process, and its frames."""
 from __future__ import annotations
 
-import json
+import ast
 import logging
+import marshal
 import os
 import secrets
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from typing import Any, Dict, Optional
 
@@ -16,9 +18,13 @@ from ._errors import LaunchError
 from ._ring import Frames
 from ._rings import remove_dead
 
-_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_player.py")
+# Imported, not run as a file, so that it is compiled once.
+_PROGRAM = ("import sys; sys.path.insert(0, sys.argv[1]); import _player; _player.main()",
+            os.path.dirname(os.path.abspath(__file__)))
+_MARSHAL = 2  # its version, which every Python reads
 _GRACE = 5.0  # seconds for the element to say itself that its time is over
 _STOP = 6.0   # seconds that the child has to end, more than it gives to its elements
+_START_POLL = 0.004  # seconds between looks for the ring
 _FORMATS = ("auto", "rgb", "bgr", "native")
 _log = logging.getLogger("shmnumpy")
 
@@ -37,17 +43,17 @@ class _Player:
         self._owner, self._name = os.getpid(), name
         self._error: Optional[LaunchError] = None
         self._over = threading.Event()
-        line = json.dumps({"parent": self._owner, **request}).encode() + b"\n"
+        order = marshal.dumps({"parent": self._owner, **request}, _MARSHAL)
         # A session of its own: Ctrl+C is for the program, which then ends the child.
         self._process = subprocess.Popen(
-            [_python(), "-I", "-S", _PROGRAM], stdin=subprocess.PIPE,
+            [_python(), "-I", "-S", "-c", *_PROGRAM], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, start_new_session=True)
         self._thread = threading.Thread(target=self._listen, name=f"shmnumpy {name}",
                                         daemon=True)
         self._thread.start()
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line)
+            self._process.stdin.write(order)
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it has ended already, which over() tells
@@ -56,12 +62,12 @@ class _Player:
         assert self._process.stdout is not None
         try:
             for line in self._process.stdout:
-                said = json.loads(line)
-                if said["kind"] == "error":
-                    self._error = LaunchError(said["text"], said["details"])
+                kind, sentence, details = ast.literal_eval(line.decode())
+                if kind == "error":
+                    self._error = LaunchError(sentence, details)
                 else:
-                    level = logging.WARNING if said["kind"] == "warning" else logging.INFO
-                    _log.log(level, "%s: %s", self._name, said["text"])
+                    level = logging.WARNING if kind == "warning" else logging.INFO
+                    _log.log(level, "%s: %s", self._name, sentence)
             status = self._process.wait()
             if status and self._error is None:
                 self._error = LaunchError(
@@ -113,6 +119,13 @@ class LaunchedFrames(Frames):
     def _ended(self) -> bool:
         return (self._segment is None or super()._ended()) and self._player.over()
 
+    def _wait(self, seconds: float) -> None:
+        # The ring is about to be there, and its first frame is waited for.
+        if self._segment is None:
+            time.sleep(min(seconds, _START_POLL))
+        else:
+            super()._wait(seconds)
+
     def _await(self, seconds: Optional[float]) -> None:
         """Return when there is a frame."""
         limit = None if seconds is None else seconds + _GRACE
@@ -127,10 +140,17 @@ class LaunchedFrames(Frames):
         self._stop()
 
 
+def _plain(value: Any) -> Any:
+    """A property as the child takes it: text and lists of text, True and False."""
+    if isinstance(value, (list, tuple)):
+        return [str(member) for member in value]
+    return value if isinstance(value, bool) else str(value)
+
+
 def _vdoninjasrc(stream: Optional[str], start: Optional[float],
                  properties: Dict[str, Any]) -> Dict[str, Any]:
     """What to set on vdoninjasrc."""
-    given = {key.replace("_", "-"): value for key, value in properties.items()
+    given = {key.replace("_", "-"): _plain(value) for key, value in properties.items()
              if value is not None}
     if stream is not None:
         is_link = "://" in stream or stream.startswith("vdoninja:")
@@ -142,7 +162,7 @@ def _vdoninjasrc(stream: Optional[str], start: Optional[float],
         if "\0" in str(value):
             raise ValueError(f"{key} has a zero byte in it")
     if start is not None:
-        given.setdefault("timeout", max(1, round(start)))
+        given.setdefault("timeout", str(max(1, round(start))))
     return given
 
 

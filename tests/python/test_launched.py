@@ -76,8 +76,8 @@ def test_arguments_that_make_no_sense(arguments, sentence):
 @pytest.mark.parametrize("properties, sentence", [
     ({"nosuch": 1}, "vdoninjasrc has no property nosuch; gst-inspect-1.0"),
     ({"signaling": "x"}, "'x' is no value for signaling"),
-    ({"latency": 99999}, "99999 is no value for latency"),
-    ({"turn_servers": [3]}, r"\[3\] is no value for turn-servers"),
+    ({"latency": 99999}, "'99999' is no value for latency"),
+    ({"stun_server": ["a"]}, r"\['a'\] is no value for stun-server"),
     ({"turn_servers": ["turn://x"]}, "turn-servers"),
 ])
 def test_properties_that_the_element_does_not_take(properties, sentence):
