@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python3 -m shmnumpy", description=__doc__,
         epilog="FRAMES/S are counted for a second. READERS are other processes that have "
-               "the ring mapped, as far as this user may see. MEMORY is what the files take.")
+               "the ring mapped, as far as this user may see. MEMORY is that of its files.")
     options.add_argument("name", nargs="*", help="shm-name of a sink; without one, all")
     what = options.add_mutually_exclusive_group()
     what.add_argument("--watch", action="store_true", help="list again and again")

@@ -2,6 +2,7 @@
 """The reader of the one-slot segment that Raspberry.Ninja's publish.py writes as well."""
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
@@ -87,6 +88,10 @@ class LegacyFrames(Source):
                 self._socket.recv(64)
             except OSError:
                 pass
+        self._leave()
+
+    async def _wait_async(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, POLL if self._file is None else 0.001))
         self._leave()
 
     def _leave(self) -> None:

@@ -2,6 +2,7 @@
 """The reader of a ring."""
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Optional, Tuple
 
@@ -12,6 +13,7 @@ from ._frame import Frame
 from ._layout import LATEST, WAKE, State
 from ._segment import Segment
 from ._source import POLL, SLICE, Source
+from ._waker import Watch, changed
 
 
 class Frames(Source):
@@ -26,6 +28,7 @@ class Frames(Source):
         self._number = self._wake = 0
         self._look = 0.0  # when to look at the name and the lock again
         self._segment: Optional[Segment] = None
+        self._watch: Optional[Watch] = None
         self._state = State.ABSENT
         self._attach()
 
@@ -112,10 +115,19 @@ class Frames(Source):
         else:
             segment.wait(self._wake, seconds)
 
+    async def _wait_async(self, seconds: float) -> None:
+        segment = self._segment
+        if segment is None or self._state in (State.RETIRED, State.STOPPED, State.ABSENT):
+            await asyncio.sleep(min(seconds, POLL))
+            return
+        if self._watch is None or self._watch.segment is not segment:
+            self._watch = Watch(segment)
+        await changed(self._watch, self._wake, seconds)
+
     def _ended(self) -> bool:
         gone = self._state == State.ABSENT and self._segment is not None
         return self._until_eos and (gone or self._state in (State.EOS, State.STOPPED))
 
     def close(self) -> None:
         super().close()
-        self._segment = None
+        self._segment = self._watch = None

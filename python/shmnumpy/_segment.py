@@ -79,11 +79,15 @@ class Segment:
     def wait(self, wake: int, seconds: float) -> None:
         """Sleep until `wake` has changed, a signal came or the time is over."""
         if _order.futex is not None:
-            _order.futex(self._whole.ctypes.data + WAKE * 4, wake, seconds)
+            _order.futex(self.wake_address(), wake, seconds)
             return
         end = time.monotonic() + seconds
         while self.words[WAKE] == wake and time.monotonic() < end:
             time.sleep(0.001)
+
+    def wake_address(self) -> int:
+        """Where the futex is in this process."""
+        return self._whole.ctypes.data + WAKE * 4
 
     def replaced(self) -> bool:
         """Another inode has the name. No inode at all is no reason to let go of this."""

@@ -29,6 +29,7 @@ class Source:
     def __init__(self, name: str, timeout: Optional[float], copy: bool) -> None:
         self.name, self.timeout, self.copies = name, timeout, copy
         self.closed = False
+        self._greedy = False  # read_async() gave no other task a turn the last time
 
     def _poll(self, copy: bool) -> Optional[Frame]:
         """The newest frame if it was not returned before. Does not wait."""
@@ -36,6 +37,10 @@ class Source:
 
     def _wait(self, seconds: float) -> None:
         """Return when something may have happened since the last _poll()."""
+        raise NotImplementedError
+
+    async def _wait_async(self, seconds: float) -> None:
+        """_wait() without holding up the loop."""
         raise NotImplementedError
 
     def _ended(self) -> bool:
@@ -69,21 +74,31 @@ class Source:
         while (frame := self.read()) is not None:
             yield frame
 
-    async def __aiter__(self) -> AsyncIterator[Frame]:
-        """The same for asyncio: waits in a thread of the loop's executor."""
-        loop = asyncio.get_running_loop()
-        start = time.monotonic()
+    async def read_async(self, timeout: Union[float, None, _AsOpened] = _AS_OPENED,
+                         copy: Optional[bool] = None) -> Optional[Frame]:
+        """read() for asyncio: other tasks of the loop run meanwhile, and no thread of its
+        executor is used. One task at a time may wait."""
+        copy = self.copies if copy is None else copy
+        timeout = self.timeout if isinstance(timeout, _AsOpened) else timeout
+        end = None if timeout is None else time.monotonic() + timeout
+        if self._greedy:
+            await asyncio.sleep(0)
+        self._greedy = True
         while not self.closed:
-            frame = self._poll(self.copies)
+            frame = self._poll(copy)
             if frame is not None:
-                yield frame
-                start = time.monotonic()
-                continue
-            left = SLICE if self.timeout is None else (
-                start + self.timeout - time.monotonic())
+                return frame
+            left = SLICE if end is None else end - time.monotonic()
             if self._ended() or left <= 0:
-                return
-            await loop.run_in_executor(None, self._wait, min(left, SLICE))
+                break
+            await self._wait_async(min(left, SLICE))
+            self._greedy = False
+        return None
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        """The same for asyncio; other tasks get their turn at each frame."""
+        while (frame := await self.read_async()) is not None:
+            yield frame
 
     def close(self) -> None:
         """Let go of the segment; frames that were handed out stay readable."""

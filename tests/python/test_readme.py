@@ -249,9 +249,9 @@ def run_python(text, name, options):
 
 def print_frames(program):
     with subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE,
-                          text=True) as process:
+                          text=True, start_new_session=True) as process:
         lines = [process.stdout.readline() for _ in range(FRAMES)]
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # and what it forked
     assert all(lines), lines
 
 
