@@ -89,6 +89,19 @@ def test_receive(stream):
                     printed[0])
 
 
+def test_receive_alone_in_a_folder(stream, copied):
+    shutil.copy(os.path.join(EXAMPLES, "receive.py"), copied)
+    command = ["/usr/bin/python3", "receive.py", "--name", stream, "--frames", "2"]
+    printed = subprocess.run(command, cwd=copied, env={}, check=True, capture_output=True,
+                             text=True, timeout=seconds(60)).stdout
+    assert printed.count("(240, 320, 3) RGB") == 2
+    shutil.rmtree(os.path.join(copied, "shmnumpy"))
+    command.insert(1, "-S")  # not one that is installed either
+    result = subprocess.run(command, cwd=copied, env={}, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "or copy the folder python/shmnumpy next to this file" in result.stderr
+
+
 def test_stats():
     with loopback.Publisher(["abc"]) as publisher:
         printed = run_example("stats.py", "--seconds", "4.5", "stream-id=abc",
