@@ -11,7 +11,7 @@ import numpy as np
 from ._errors import FormatError, LaunchError
 from ._file import segment_path
 from ._frame import Frame
-from ._launch import launch
+from ._launch import is_link, launch
 from ._ring import Frames
 
 # cv2.CAP_PROP_*, by number: OpenCV need not be there.
@@ -60,15 +60,18 @@ class Capture:
                 return True
             _log.warning("%s: no frame came within %s s", frames.name, self._timeout)
             frames.close()
-        except (LaunchError, FormatError, OSError) as error:
+        except (LaunchError, ValueError, OSError) as error:
             _log.warning("%s: %s", source if isinstance(source, str) else "capture", error)
         return False
 
     def _open(self, source: Union[str, Frames, None], properties: dict) -> Frames:
         if isinstance(source, Frames):
             return source
-        if source and not properties and "/" not in source.lstrip("/") and \
-                os.path.exists(segment_path(source, ".ring")):
+        if source and not is_link(source) and "/" in source.lstrip("/"):
+            raise ValueError("no stream id, link or name of a ring; a file is "
+                             'Capture(pipeline="filesrc location=... ! decodebin")')
+        if source and not properties and not is_link(source) and os.path.exists(
+                segment_path(source, ".ring")):
             return Frames(source, None, True, until_eos=True)
         return launch(source, **{"format": "bgr", "start": self._timeout, **properties})
 

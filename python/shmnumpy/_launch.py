@@ -140,6 +140,11 @@ class LaunchedFrames(Frames):
         self._stop()
 
 
+def is_link(stream: str) -> bool:
+    """Or else a stream id."""
+    return "://" in stream or stream.startswith("vdoninja:")
+
+
 def _plain(value: Any) -> Any:
     """A property as the child takes it: text and lists of text, True and False."""
     if isinstance(value, (list, tuple)):
@@ -153,8 +158,7 @@ def _vdoninjasrc(stream: Optional[str], start: Optional[float],
     given = {key.replace("_", "-"): _plain(value) for key, value in properties.items()
              if value is not None}
     if stream is not None:
-        is_link = "://" in stream or stream.startswith("vdoninja:")
-        given["location" if is_link else "stream-id"] = stream
+        given["location" if is_link(stream) else "stream-id"] = stream
     if not {"location", "stream-id", "room"} & set(given):
         raise ValueError("nothing to play: launch() takes a stream id, a link, room=... or "
                          "pipeline=...")
@@ -162,7 +166,7 @@ def _vdoninjasrc(stream: Optional[str], start: Optional[float],
         if "\0" in str(value):
             raise ValueError(f"{key} has a zero byte in it")
     if start is not None:
-        given.setdefault("timeout", str(max(1, round(start))))
+        given["timeout"] = str(max(1, round(start)))
     return given
 
 

@@ -4,7 +4,7 @@
 readers in one process cost.
 
 Ways to wait, in turns: read() that blocks; `await read_async()`; read() in a thread of its
-own for each reader, as run_in_executor() does. One reader takes copies of 720p pictures, as
+own for each reader, as run_in_executor() does. One reader takes copies of 1080p pictures, as
 the default is, then views of small ones, where nothing but waiting is left; 50 take views.
 """
 import argparse
@@ -82,7 +82,7 @@ def main():
     for _ in range(args.rounds):
         for case in cases:
             count, way, copy = case
-            with Writer(*((1280, 720) if copy else (320, 180)), 60) as writer:
+            with Writer(*((1920, 1080) if copy else (320, 180)), 60) as writer:
                 WAYS[way](writer.name, count, 10, copy)
                 begun = cpu()
                 figures[case] += WAYS[way](writer.name, count, args.frames, copy)

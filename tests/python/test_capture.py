@@ -85,6 +85,10 @@ def test_what_cannot_be_opened_is_no_exception(name, caplog):
     assert not shmnumpy.Capture(name, timeout=0).isOpened()
     assert "no frame came within 0 s" in caplog.text
     writer.close()
+    assert not shmnumpy.Capture("videos/clip.mp4").isOpened()
+    assert "videos/clip.mp4: no stream id, link or name of a ring; a file is" in caplog.text
+    assert not shmnumpy.Capture(name, pipeline="videotestsrc").isOpened()
+    assert f"leave out {name!r}" in caplog.text
 
 
 def test_number_of_a_camera_is_told_what_to_write():
