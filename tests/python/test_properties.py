@@ -15,6 +15,7 @@ import pipelines
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 ELEMENTS = ("vdoninjasrc", "vdoninjasink", "shmnumpysink")
 CODE = re.compile(r"^ *```.*?^ *```|(?<!`)`[^`\n]+`", re.M | re.S)
+PYTHON = re.compile(r"^ *```python\n.*?^ *```$", re.M | re.S)  # test_readme runs them
 # NAME=VALUE as a word of a command line: not a field of caps, nor a parameter of a link.
 SETTING = re.compile(r"""(?<![^\s`])([a-z][a-z-]*)=((?:"[^"]*"|'[^']*'|[^\s"'`])+)""")
 
@@ -25,7 +26,7 @@ def settings_shown():
     for path in (glob.glob(os.path.join(ROOT, "*.md")) +
                  glob.glob(os.path.join(ROOT, "docs", "*.md"))):
         with open(path, encoding="utf-8") as file:
-            for code in CODE.findall(file.read()):
+            for code in CODE.findall(PYTHON.sub("", file.read())):
                 found.update(dict.fromkeys(match[0] for match in SETTING.finditer(code)))
     for path in glob.glob(os.path.join(ROOT, "gst", "vdoninja", "**", "*.cpp"),
                           recursive=True):
