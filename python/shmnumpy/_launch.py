@@ -19,7 +19,7 @@ from ._ring import Frames
 from ._rings import remove_dead
 
 # Imported, not run as a file, so that it is compiled once.
-_PROGRAM = ("import sys; sys.path.insert(0, sys.argv[1]); import _player; _player.main()",
+_PROGRAM = ("import sys; sys.path.append(sys.argv[1]); import _player; _player.main()",
             os.path.dirname(os.path.abspath(__file__)))
 _MARSHAL = 2  # its version, which every Python reads
 _GRACE = 5.0  # seconds for the element to say itself that its time is over
