@@ -11,15 +11,18 @@
 //   if (!reader.error().empty()) ...  // else: time over, or the stream has ended
 //
 // It opens read-only, never unlinks, and nothing it does is noticed by the writer.
-// Thread: one Reader per thread; frames may be handed to others.
+// Thread: one Reader per thread, cancel() excepted; frames may be handed to others.
 #pragma once
 
 #include "shm-layout.h"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -27,6 +30,7 @@
 #include <vector>
 
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <cstring>
 
@@ -147,6 +151,11 @@ public:
       return false;
     flock(fd_, LOCK_UN);
     return true;
+  }
+  // A mapping to read from is enough for both.
+  void wake_all() const {
+    syscall(SYS_futex, base_ + offsetof(shmnumpy_header, wake), FUTEX_WAKE, INT_MAX,
+            nullptr, nullptr, 0);
   }
   void wait(uint32_t wake, std::chrono::nanoseconds time) const {
     struct {
@@ -285,11 +294,15 @@ public:
   // `until_eos` read() ends with the stream, or when the writer stops or dies.
   explicit Reader(const std::string &name, bool until_eos = false)
       : path_("/dev/shm/" + name + SHMNUMPY_RING_SUFFIX), until_eos_(until_eos) {
-    if (name.empty() || name.size() > 240 || name.find('/') != std::string::npos)
+    if (is_name(name))
+      attach();
+    else
       error_ =
           "'" + name + "' is no name of shared memory: 1 to 240 characters, no slash";
-    else
-      attach();
+  }
+
+  static bool is_name(const std::string &name) {
+    return !name.empty() && name.size() <= 240 && name.find('/') == std::string::npos;
   }
 
   // Why read() gave nothing; empty if the time was over or the stream ended.
@@ -311,19 +324,38 @@ public:
   // A view of the newest frame that was not returned before.
   std::optional<Frame> read(std::chrono::nanoseconds timeout) {
     int64_t end = detail::monotonic_ns() + timeout.count();
-    while (error_.empty()) {
+    while (error_.empty() && !cancelled_) {
       if (auto frame = poll())
         return frame;
       std::chrono::nanoseconds left(end - detail::monotonic_ns());
-      if (!error_.empty() || left.count() <= 0 || ended())
+      if (!error_.empty() || left.count() <= 0 || (until_eos_ && ended()))
         break;
-      if (!segment_ || gone(state_))
-        std::this_thread::sleep_for(std::min(left, kAbsent));
-      else
-        segment_->wait(wake_, std::min(left, kSlice));
+      wait(left);
     }
     return std::nullopt;
   }
+
+  // Whether read() has come to the end of a stream, or its writer stopped or died.
+  bool ended() const {
+    return segment_ &&
+           (state_ == State::Eos || state_ == State::Stopped || state_ == State::Absent);
+  }
+
+  // From here to resume() read() gives nothing, at once. Thread: any.
+  void cancel() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    cancelled_ = true;
+    waking_.notify_all();
+    // Who is about to fall asleep is called until it has heard, and others with it.
+    while (asleep_) {
+      asleep_->wake_all();
+      lock.unlock();
+      std::this_thread::yield();
+      lock.lock();
+    }
+  }
+  void resume() { cancelled_ = false; } // Thread: any
+  bool cancelled() const { return cancelled_; }
 
   // The same as a tear-free copy in `buffer`, which is reused if it is large enough.
   std::optional<Frame> read_copy(std::vector<uint8_t> *buffer,
@@ -364,17 +396,31 @@ private:
     return true;
   }
 
-  bool ended() const {
-    return until_eos_ && segment_ &&
-           (state_ == State::Eos || state_ == State::Stopped || state_ == State::Absent);
+  std::nullopt_t fail(const std::string &text) {
+    error_ = path_ + ": " + text;
+    return std::nullopt;
+  }
+
+  void wait(std::chrono::nanoseconds left) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (!segment_ || gone(state_)) {
+      waking_.wait_for(lock, std::min(left, kAbsent),
+                       [this] { return bool{cancelled_}; });
+      return;
+    }
+    if (cancelled_)
+      return;
+    asleep_ = segment_.get();
+    lock.unlock();
+    segment_->wait(wake_, std::min(left, kSlice));
+    lock.lock();
+    asleep_ = nullptr;
   }
 
   std::optional<Frame> poll() {
     while (segment_ || attach()) {
-      if (segment_->shrank()) {
-        error_ = path_ + ": the segment shrank";
-        return std::nullopt;
-      }
+      if (segment_->shrank())
+        return fail("the segment shrank");
       // Before `latest`: a frame or a state that comes after it changes `wake`.
       wake_ = segment_->wake();
       State state = segment_->state();
@@ -390,10 +436,8 @@ private:
     uint32_t latest = segment_->latest(), slot = (latest & 0xff) - 1;
     if (!(latest & 0xff) || latest >> 8 == seen_)
       return std::nullopt;
-    if (slot >= segment_->header().slot_count) {
-      error_ = path_ + ": no such slot";
-      return std::nullopt;
-    }
+    if (slot >= segment_->header().slot_count)
+      return fail("no slot " + std::to_string(slot));
     Frame frame;
     frame.offset_ = segment_->slot_offset(slot);
     uint32_t sequence = segment_->word(frame.offset_);
@@ -404,11 +448,13 @@ private:
     if (segment_->word(frame.offset_) != sequence)
       return std::nullopt;
     const detail::PixelFormat *format = detail::find_format(frame.info.format);
-    if (!format || static_cast<uint32_t>(2 * frame.info.frame_no) != sequence ||
-        !detail::find_planes(frame.info, *format, *segment_, &frame.planes)) {
-      error_ = path_ + ": a frame of unknown format, or outside the segment";
-      return std::nullopt;
-    }
+    if (!format)
+      return fail(std::string("frames of unknown format ") +
+                  std::string(frame.info.format, 15).c_str());
+    if (static_cast<uint32_t>(2 * frame.info.frame_no) != sequence ||
+        !detail::find_planes(frame.info, *format, *segment_, &frame.planes))
+      return fail("a frame of " + std::to_string(frame.info.width) + "x" +
+                  std::to_string(frame.info.height) + " that lies outside the segment");
     frame.width = frame.info.width;
     frame.height = frame.info.height;
     frame.format = format->name;
@@ -423,10 +469,9 @@ private:
 
   // Go over to the segment that has the name now, if it is another.
   bool moved_on(State state) {
-    bool gone =
-        state == State::Retired || state == State::Stopped || state_ == State::Absent;
+    bool left = gone(state) || state_ == State::Absent;
     state_ = state;
-    if (!gone && detail::monotonic_ns() < look_)
+    if (!left && detail::monotonic_ns() < look_)
       return false;
     look_ = detail::monotonic_ns() + kSlice.count();
     if (segment_->replaced())
@@ -445,6 +490,10 @@ private:
   uint32_t wake_ = 0;
   int64_t look_ = 0; // when to look at the name and the lock again
   bool until_eos_;
+  std::mutex mutex_;
+  std::condition_variable waking_;
+  std::atomic<bool> cancelled_{false};
+  const detail::Segment *asleep_ = nullptr; // where read() waits; guarded by mutex_
 };
 
 } // namespace shmnumpy

@@ -4,100 +4,14 @@
 
 #include <functional>
 
-#include <gst/check/gstcheck.h>
+#include "shm-raw-writer.h"
 
 using namespace std::chrono_literals;
+using rawshm::kSize;
+using rawshm::kSlots;
+using rawshm::Writer;
 
 namespace {
-
-constexpr uint32_t kSlots = 4, kStride = 0x10000;
-constexpr size_t kSize = SHMNUMPY_DATA_OFFSET + kSlots * kStride;
-
-// The other end, one step at a time; removes what it made.
-class Writer {
-public:
-  explicit Writer(std::string segment = unique()) : name(std::move(segment)) {
-    std::string temporary = path() + ".new";
-    fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
-    fail_unless(fd >= 0 && !posix_fallocate(fd, 0, kSize));
-    void *map = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    fail_unless(map != MAP_FAILED);
-    base = static_cast<uint8_t *>(map);
-    shmnumpy_header &h = header();
-    h.abi = SHMNUMPY_ABI;
-    h.header_bytes = SHMNUMPY_HEADER_BYTES;
-    h.segment_bytes = kSize;
-    h.slot_count = kSlots;
-    h.slot_desc_bytes = sizeof(shmnumpy_slot);
-    h.slot_desc_offset = SHMNUMPY_SLOT_DESC_OFFSET;
-    h.data_offset = SHMNUMPY_DATA_OFFSET;
-    h.slot_stride = kStride;
-    h.heartbeat = shmnumpy::detail::monotonic_ns();
-    std::memcpy(h.magic, SHMNUMPY_MAGIC, 8);
-    fail_unless(!flock(fd, LOCK_EX | LOCK_NB));
-    fail_unless(!rename(temporary.c_str(), path().c_str()));
-  }
-  ~Writer() {
-    munmap(base, kSize);
-    close(fd);
-    unlink(path().c_str());
-  }
-
-  static std::string unique() {
-    return "test-" + std::to_string(getpid()) + "-" +
-           std::to_string(shmnumpy::detail::monotonic_ns());
-  }
-  std::string path() const { return "/dev/shm/" + name + SHMNUMPY_RING_SUFFIX; }
-  shmnumpy_header &header() { return *reinterpret_cast<shmnumpy_header *>(base); }
-  shmnumpy_slot &slot(uint64_t frame_no) {
-    return reinterpret_cast<shmnumpy_slot *>(
-        base + SHMNUMPY_SLOT_DESC_OFFSET)[(frame_no - 1) % kSlots];
-  }
-
-  void begin() {
-    ++number;
-    slot(number).seq |= 1;
-  }
-  // RGB of one value, rows padded to `stride`.
-  void fill(uint32_t width, uint32_t height, uint32_t stride) {
-    shmnumpy_slot &s = slot(number);
-    s.frame_no = number;
-    s.data_offset = SHMNUMPY_DATA_OFFSET + (number - 1) % kSlots * kStride;
-    s.data_bytes = uint64_t{stride} * height;
-    s.width = width;
-    s.height = height;
-    s.n_planes = 1;
-    std::strncpy(s.format, "RGB", sizeof s.format);
-    s.planes[0] = {0, stride, height};
-    s.pts = 1234;
-    std::memset(base + s.data_offset, static_cast<int>(number), s.data_bytes);
-  }
-  void finish() {
-    __atomic_store_n(&slot(number).seq, 2 * number, __ATOMIC_RELEASE);
-    header().state = SHMNUMPY_STATE_LIVE;
-    __atomic_store_n(&header().latest, number << 8 | ((number - 1) % kSlots + 1),
-                     __ATOMIC_RELEASE);
-    wake();
-  }
-  void publish(uint32_t width = 60, uint32_t height = 40, uint32_t stride = 180) {
-    begin();
-    fill(width, height, stride);
-    finish();
-  }
-  void set_state(uint32_t state) {
-    header().state = state;
-    wake();
-  }
-  void wake() {
-    __atomic_fetch_add(&header().wake, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &header().wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
-  }
-
-  std::string name;
-  uint8_t *base = nullptr;
-  uint64_t number = 0;
-  int fd = -1;
-};
 
 bool is_solid(const shmnumpy::Frame &frame) {
   for (uint32_t row = 0; row < frame.height; ++row)
@@ -166,6 +80,34 @@ GST_START_TEST(test_shm_reader_waits_for_a_frame_of_another_thread) {
 }
 GST_END_TEST
 
+// given a reader that waits for a segment, or for a frame of one, when another thread
+// cancels it, then read() returns long before its time.
+GST_START_TEST(test_shm_reader_cancel_ends_a_wait_at_once) {
+  for (bool there : {false, true}) {
+    const std::string name = Writer::unique();
+    std::optional<Writer> writer;
+    if (there)
+      writer.emplace(name);
+    shmnumpy::Reader reader(name);
+    int64_t waited = 0;
+    for (int round = 0; round < 200; ++round) {
+      const int64_t start = shmnumpy::detail::monotonic_ns();
+      std::thread thread([&] { reader.cancel(); });
+      fail_if(reader.read(60s));
+      thread.join();
+      fail_if(reader.read(60s));
+      waited += shmnumpy::detail::monotonic_ns() - start;
+      reader.resume();
+    }
+    // By itself it looks around after a quarter of a second.
+    fail_unless(waited < 200 * 100'000'000ll, "%lld ns", static_cast<long long>(waited));
+    if (there)
+      writer->publish();
+    fail_unless(reader.read(there ? 5s : 0s).has_value() == there);
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_reader_follows_a_new_writer_and_ends_with_it) {
   auto first = std::make_unique<Writer>();
   std::string name = first->name;
@@ -212,7 +154,6 @@ GST_START_TEST(test_shm_reader_absent_and_unfinished_segments_are_waited_for) {
 }
 GST_END_TEST
 
-// A writer that died between the halves of its heartbeat, or that read garbage there.
 // given a reader that does not read, when writers come and go, then it tells what the one
 // of now does, and the last frame of the old one is still there to be read.
 GST_START_TEST(test_shm_reader_state_is_that_of_now_without_a_read) {
@@ -234,6 +175,7 @@ GST_START_TEST(test_shm_reader_state_is_that_of_now_without_a_read) {
 }
 GST_END_TEST
 
+// A writer that died between the halves of its heartbeat, or that read garbage there.
 GST_START_TEST(test_shm_reader_heartbeat_ahead_of_the_time_hides_no_death) {
   Writer writer;
   writer.header().heartbeat += 4'000'000'000;
@@ -351,6 +293,7 @@ static Suite *shm_reader_suite() {
   tcase_add_test(tests, test_shm_reader_overwritten_view_is_not_valid);
   tcase_add_test(tests, test_shm_reader_copy_packs_padded_rows);
   tcase_add_test(tests, test_shm_reader_waits_for_a_frame_of_another_thread);
+  tcase_add_test(tests, test_shm_reader_cancel_ends_a_wait_at_once);
   tcase_add_test(tests, test_shm_reader_follows_a_new_writer_and_ends_with_it);
   tcase_add_test(tests, test_shm_reader_half_published_frame_is_not_given);
   tcase_add_test(tests, test_shm_reader_absent_and_unfinished_segments_are_waited_for);
