@@ -11,6 +11,9 @@
 #ifdef HAVE_SHMNUMPYSINK
 #include "gstshmnumpysink.h"
 #endif
+#ifdef HAVE_SHMNUMPYSRC
+#include "gstshmnumpysrc.h"
+#endif
 
 static gboolean plugin_init(GstPlugin *plugin) {
   gboolean registered = FALSE;
@@ -22,6 +25,9 @@ static gboolean plugin_init(GstPlugin *plugin) {
 #endif
 #ifdef HAVE_SHMNUMPYSINK
   registered |= GST_ELEMENT_REGISTER(shmnumpysink, plugin);
+#endif
+#ifdef HAVE_SHMNUMPYSRC
+  registered |= GST_ELEMENT_REGISTER(shmnumpysrc, plugin);
 #endif
   return registered;
 }

@@ -16,7 +16,7 @@ PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs",
 # Element: an element of the same base class, whose properties are left out, and the
 # inherited properties that are worth a row all the same.
 ELEMENTS = {"vdoninjasrc": ("bin", ()), "vdoninjasink": ("bin", ()),
-            "shmnumpysink": ("fakesink", ("sync",))}
+            "shmnumpysink": ("fakesink", ("sync",)), "shmnumpysrc": ("fakesrc", ())}
 HIDDEN = ("show-preroll-frame",)
 
 

@@ -53,13 +53,13 @@ arm64)
     python3 python3-numpy python3-pil python3-gi python3-pytest python3-opencv
   )
   quick=(
-    shm-layout shm-reader shm-legacy shm-ring shm-writer shmnumpysink
+    shm-layout shm-reader shm-legacy shm-ring shm-writer shmnumpysink shmnumpysrc
     py-layout py-ring py-legacy py-hostile py-session
   )
   ;;
 armhf)
   triplet=arm-linux-gnueabihf family=arm qemu=arm flags=(-march=armv6+fp -marm)
-  quick=(shm-layout shm-reader shm-legacy shm-ring shm-writer shmnumpysink)
+  quick=(shm-layout shm-reader shm-legacy shm-ring shm-writer shmnumpysink shmnumpysrc)
   ;;
 *)
   sed -n '3,10s/^# \?//p' "$self"

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pipeline-time.h"
+
 #ifdef HAVE_LIBYUV
 #include "yuv-convert.h"
 #define YUV_FORMATS ", I420, NV12"
@@ -13,8 +15,6 @@
 
 namespace vdn {
 namespace {
-
-constexpr GstClockTime kNtpEpoch = G_GUINT64_CONSTANT(2208988800) * GST_SECOND;
 
 const char *formats_for(OutputFormat format) {
   switch (format) {

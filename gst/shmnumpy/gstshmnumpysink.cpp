@@ -24,6 +24,7 @@
  */
 #include "gstshmnumpysink.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,6 +34,7 @@
 #include "frame.h"
 #include "gst-ptr.h"
 #include "mutex.h"
+#include "pipeline-time.h"
 #include "shm-writer.h"
 #include "sink-settings.h"
 #include "slot-pool.h"
@@ -281,6 +283,16 @@ static GstFlowReturn publish_copy(GstShmNumpySink *self, Writer &writer,
   return GST_FLOW_OK;
 }
 
+// 0 if it cannot be told, as for what is shown in PAUSED: the base time is not known yet.
+static uint64_t due_time(GstElement *element, int64_t running_time) {
+  if (GST_STATE_TARGET(element) != GST_STATE_PLAYING)
+    return 0;
+  const auto zero = vdn::running_time_zero(element);
+  if (!zero || running_time == SHMNUMPY_NO_TIME)
+    return 0;
+  return static_cast<uint64_t>(std::max<int64_t>(0, *zero + running_time));
+}
+
 static GstFlowReturn gst_shm_numpy_sink_show_frame(GstVideoSink *sink,
                                                    GstBuffer *buffer) {
   GstShmNumpySink *self = GST_SHM_NUMPY_SINK(sink);
@@ -302,6 +314,7 @@ static GstFlowReturn gst_shm_numpy_sink_show_frame(GstVideoSink *sink,
   shmnumpy_slot slot = state.stream;
   slot.orientation = state.orientation;
   vdn::describe_buffer(buffer, GST_BASE_SINK(sink)->segment, &slot);
+  slot.due_monotonic = due_time(GST_ELEMENT(self), slot.running_time);
   GstFlowReturn result = GST_FLOW_OK;
   if (!publish_in_place(self, *writer, frame, slot))
     result = publish_copy(self, *writer, frame, slot);

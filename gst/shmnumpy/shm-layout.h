@@ -3,7 +3,7 @@
  * Byte layout of the shared memory that shmnumpysink writes. Two segments under /dev/shm:
  *
  *   NAME       legacy: one frame behind a 5-byte header, as Raspberry.Ninja's readers
- * expect NAME.ring  control page, slot descriptors and a ring of frames, version 2.0
+ * expect NAME.ring  control page, slot descriptors and a ring of frames, version 2.2
  *
  * Endianness: little endian, naturally aligned, no implicit padding. A big-endian writer
  * does not exist; a big-endian reader swaps.
@@ -75,8 +75,8 @@ SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_legacy_header) == SHMNUMPY_LEGACY_PIXELS
 #define SHMNUMPY_RING_SUFFIX ".ring"
 #define SHMNUMPY_MAGIC "SHMNPY2" /* with its NUL: 8 bytes */
 #define SHMNUMPY_ABI_MAJOR 2
-#define SHMNUMPY_ABI_MINOR 1
-#define SHMNUMPY_ABI 0x00020001u
+#define SHMNUMPY_ABI_MINOR 2
+#define SHMNUMPY_ABI 0x00020002u
 #define SHMNUMPY_MAX_SLOTS 60
 #define SHMNUMPY_MAX_PLANES 4
 #define SHMNUMPY_NO_TIME (-1) /* pts, duration, running time, capture time unknown */
@@ -219,8 +219,10 @@ struct shmnumpy_slot {
   char colorimetry[24]; /* GStreamer's text, of the pixels in the slot; may be empty */
   uint32_t orientation; /* degrees clockwise to turn it by: 0, 90, 180, 270; 2.1 */
   uint32_t reserved0;
-  uint64_t ref_frame_no; /* reserved for the way back: frame this one was made from */
-  uint8_t reserved1[24];
+  uint64_t ref_frame_no;  /* of the frame this one was made from; 0 = none; 2.2 */
+  uint64_t due_monotonic; /* ns, CLOCK_MONOTONIC, at which the running time of the
+                             pipeline is that of the frame; 0 = unknown; 2.2 */
+  uint8_t reserved1[16];
 };
 
 SHMNUMPY_AT_(shmnumpy_slot, seq, 0);
@@ -247,7 +249,8 @@ SHMNUMPY_AT_(shmnumpy_slot, colorimetry, 192);
 SHMNUMPY_AT_(shmnumpy_slot, orientation, 216);
 SHMNUMPY_AT_(shmnumpy_slot, reserved0, 220);
 SHMNUMPY_AT_(shmnumpy_slot, ref_frame_no, 224);
-SHMNUMPY_AT_(shmnumpy_slot, reserved1, 232);
+SHMNUMPY_AT_(shmnumpy_slot, due_monotonic, 232);
+SHMNUMPY_AT_(shmnumpy_slot, reserved1, 240);
 SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_slot) == 256);
 
 /* Reserved: a reader that pins a frame would write its own row, claimed with an OFD lock.

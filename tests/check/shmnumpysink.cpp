@@ -6,6 +6,7 @@
 
 #include <gst/check/gstcheck.h>
 #include <gst/check/gstharness.h>
+#include <gst/check/gsttestclock.h>
 #include <gst/video/video.h>
 
 using shmtest::Name;
@@ -203,6 +204,40 @@ GST_START_TEST(test_shmnumpysink_frames_carry_times_and_flags) {
   fail_unless_equals_int(plain.flags, 0);
   fail_unless_equals_uint64(plain.frame_no, 2);
   gst_harness_teardown(harness);
+}
+GST_END_TEST
+
+// given a frame of half a second ago, then it says when that was on the clock that all
+// processes share, whether or not the pipeline's clock is that one.
+GST_START_TEST(test_shmnumpysink_frames_say_when_they_were_due) {
+  for (bool shared : {true, false}) {
+    const Name name;
+    GstHarness *harness = harness_for(name);
+    GstElement *sink = gst_harness_find_element(harness, "shmnumpysink");
+    GstClock *monotonic = gst_system_clock_obtain();
+    GstClock *another = gst_test_clock_new_with_start_time(GST_SECOND);
+    gst_element_set_clock(sink, shared ? monotonic : another);
+    const GstClockTime now = gst_clock_get_time(monotonic);
+    const GstClockTime base = shared ? now - GST_SECOND : 0;
+    gst_element_set_base_time(sink, base);
+    set_caps(harness, "RGB", 16, 16);
+    fail_unless_equals_int(gst_harness_push(harness, filled(768, 1, GST_SECOND / 2)),
+                           GST_FLOW_OK);
+    const GstClockTime due = View(name.path(".ring")).slot().due_monotonic;
+    if (shared) {
+      fail_unless_equals_uint64(due, base + GST_SECOND / 2);
+    } else {
+      fail_unless(due >= now - GST_SECOND / 2 &&
+                  due <= gst_clock_get_time(monotonic) - GST_SECOND / 2);
+    }
+    fail_unless_equals_int(gst_harness_push(harness, filled(768, 1, GST_CLOCK_TIME_NONE)),
+                           GST_FLOW_OK);
+    fail_unless_equals_uint64(View(name.path(".ring")).slot().due_monotonic, 0);
+    gst_object_unref(sink);
+    gst_object_unref(another);
+    gst_object_unref(monotonic);
+    gst_harness_teardown(harness);
+  }
 }
 GST_END_TEST
 
@@ -410,6 +445,7 @@ static Suite *shmnumpysink_suite(void) {
   tcase_add_test(tcase, test_shmnumpysink_red_is_where_the_format_says);
   tcase_add_test(tcase, test_shmnumpysink_native_passes_each_format);
   tcase_add_test(tcase, test_shmnumpysink_frames_carry_times_and_flags);
+  tcase_add_test(tcase, test_shmnumpysink_frames_say_when_they_were_due);
   tcase_add_test(tcase, test_shmnumpysink_frames_say_how_to_turn_them);
   tcase_add_test(tcase, test_shmnumpysink_caps_may_change_with_each_frame);
   tcase_add_test(tcase, test_shmnumpysink_8k_frame_is_published);

@@ -8,7 +8,7 @@ from deadlines import seconds
 try:
     import gi
     gi.require_version("Gst", "1.0")
-    from gi.repository import Gst
+    from gi.repository import GLib, Gst  # noqa: F401
     Gst.init(None)
     MISSING = None if Gst.ElementFactory.find("shmnumpysink") else \
         "shmnumpysink is not in GST_PLUGIN_PATH"

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "slot-frame.h"
+
+#include <cstring>
+#include <string>
+
+#include "gst-ptr.h"
+#include "pipeline-time.h"
+
+namespace vdn {
+namespace {
+
+// A clock that is read a little later than the frame was stamped, and no more.
+constexpr int64_t kAhead = 100 * GST_MSECOND;
+// Nothing that is seen together with something else takes so long.
+constexpr int64_t kLongAgo = 10 * GST_SECOND;
+
+bool is_fraction(uint32_t numerator, uint32_t denominator) {
+  return numerator > 0 && denominator > 0 && numerator <= G_MAXINT &&
+         denominator <= G_MAXINT;
+}
+
+} // namespace
+
+bool info_of(const shmnumpy::Frame &frame, GstVideoInfo *info) {
+  if (!gst_video_info_set_format(info, gst_video_format_from_string(frame.format.c_str()),
+                                 frame.width, frame.height))
+    return false;
+  const shmnumpy_slot &slot = frame.info;
+  if (is_fraction(slot.fps_n, slot.fps_d)) {
+    info->fps_n = static_cast<gint>(slot.fps_n);
+    info->fps_d = static_cast<gint>(slot.fps_d);
+  }
+  if (is_fraction(slot.par_n, slot.par_d)) {
+    info->par_n = static_cast<gint>(slot.par_n);
+    info->par_d = static_cast<gint>(slot.par_d);
+  }
+  const std::string text(slot.colorimetry,
+                         strnlen(slot.colorimetry, sizeof(slot.colorimetry)));
+  GstVideoColorimetry colorimetry;
+  if (!text.empty() && gst_video_colorimetry_from_string(&colorimetry, text.c_str()) &&
+      // A matrix is for YUV, and GStreamer warns of another.
+      (colorimetry.matrix == GST_VIDEO_COLOR_MATRIX_RGB) == !!GST_VIDEO_INFO_IS_RGB(info))
+    info->colorimetry = colorimetry;
+  return true;
+}
+
+void copy_pixels(const shmnumpy::Frame &frame, GstVideoFrame *to) {
+  for (guint i = 0; i < frame.n_planes; i++) {
+    const shmnumpy::Plane &from = frame.planes[i];
+    auto *row = static_cast<uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(to, i));
+    const auto stride = static_cast<size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(to, i));
+    if (stride == from.stride) {
+      memcpy(row, from.data, stride * (from.rows - 1) + from.row_bytes);
+      continue;
+    }
+    for (uint32_t y = 0; y < from.rows; y++)
+      memcpy(row + y * stride, from.data + y * from.stride, from.row_bytes);
+  }
+}
+
+bool has_due_time(const shmnumpy_slot &slot, int64_t now) {
+  const auto due = static_cast<int64_t>(slot.due_monotonic);
+  return due > 0 && due < now + kAhead && due > now - kLongAgo;
+}
+
+void describe_in_buffer(const shmnumpy_slot &slot, GstBuffer *buffer) {
+  if (slot.duration > 0 && slot.duration < kLongAgo)
+    GST_BUFFER_DURATION(buffer) = static_cast<GstClockTime>(slot.duration);
+  if (slot.flags & SHMNUMPY_FRAME_CORRUPTED)
+    GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_CORRUPTED);
+  if (slot.flags & SHMNUMPY_FRAME_GAP)
+    GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_GAP);
+  if (slot.capture_utc <= 0)
+    return;
+  static GstStaticCaps ntp = GST_STATIC_CAPS("timestamp/x-ntp");
+  const CapsPtr reference(gst_static_caps_get(&ntp));
+  gst_buffer_add_reference_timestamp_meta(
+      buffer, reference.get(), kNtpEpoch + static_cast<GstClockTime>(slot.capture_utc),
+      GST_CLOCK_TIME_NONE);
+}
+
+GstEvent *orientation_tag(uint32_t degrees) {
+  const std::string text = "rotate-" + std::to_string(degrees);
+  return gst_event_new_tag(
+      gst_tag_list_new(GST_TAG_IMAGE_ORIENTATION, text.c_str(), nullptr));
+}
+
+} // namespace vdn

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What writers and settings may do to shmnumpysrc: each is an error that names value and
+// remedy, or is lived through; nothing crashes, and no frame is torn.
+#include "shmnumpy-reader.hpp"
+
+#include "shm-sender.h"
+
+#include <atomic>
+#include <functional>
+
+#include <gst/video/video.h>
+
+#include "shm-raw-writer.h"
+
+using rawshm::Writer;
+using shmtest::Name;
+using shmtest::rgb_frame;
+using shmtest::Sender;
+using shmtest::Source;
+using shmtest::value_of;
+
+// The error that keeps `line` from reaching READY.
+static std::string refusal_of(const std::string &line) {
+  GstElement *element = gst_parse_launch(line.c_str(), nullptr);
+  GstBus *bus = gst_bus_new();
+  gst_element_set_bus(element, bus);
+  fail_unless_equals_int(gst_element_set_state(element, GST_STATE_PLAYING),
+                         GST_STATE_CHANGE_FAILURE);
+  GstMessage *message = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR);
+  fail_unless(message != nullptr);
+  GError *error = nullptr;
+  gst_message_parse_error(message, &error, nullptr);
+  const std::string text = error->message;
+  g_error_free(error);
+  gst_message_unref(message);
+  fail_unless(gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR) == nullptr, "two errors");
+  gst_element_set_state(element, GST_STATE_NULL);
+  gst_element_set_bus(element, nullptr);
+  gst_object_unref(element);
+  gst_object_unref(bus);
+  return text;
+}
+
+static bool has(const std::string &text, const char *part) {
+  return text.find(part) != std::string::npos;
+}
+
+GST_START_TEST(test_shmnumpysrc_bad_names_are_refused_with_the_remedy) {
+  fail_unless(has(refusal_of("shmnumpysrc"), "shmnumpysink shm-name=NAME"));
+  fail_unless(has(refusal_of("shmnumpysrc shm-name=\"\""), "shmnumpy.create"));
+  const std::string text = refusal_of("shmnumpysrc shm-name=a/b");
+  fail_unless(has(text, "'a/b'") && has(text, "without a slash"), "%s", text.c_str());
+  const std::string longest(241, 'x');
+  fail_unless(has(refusal_of("shmnumpysrc shm-name=" + longest), "240"));
+}
+GST_END_TEST
+
+GST_START_TEST(test_shmnumpysrc_timeout_names_the_ring_and_how_to_fill_it) {
+  const Name name;
+  Source source(name.text, "timeout=1");
+  const std::string text = source.error();
+  fail_unless(has(text, name.text.c_str()) && has(text, "1 s") &&
+                  has(text, "shmnumpy.create"),
+              "%s", text.c_str());
+}
+GST_END_TEST
+
+GST_START_TEST(test_shmnumpysrc_lying_descriptor_is_an_error) {
+  const struct {
+    const char *text;
+    std::function<void(shmnumpy_slot &)> damage;
+  } cases[] = {
+      {"outside", [](auto &s) { s.data_offset = ~0ull; }},
+      {"outside", [](auto &s) { s.data_bytes = ~0ull; }},
+      {"61x40", [](auto &s) { s.width = 61; }},
+      {"outside", [](auto &s) { s.height = 0; }},
+      {"outside", [](auto &s) { s.planes[0].stride = 0xffffffff; }},
+      {"P010_10LE", [](auto &s) { strcpy(s.format, "P010_10LE"); }},
+      {"unknown format", [](auto &s) { memset(s.format, 0xff, sizeof(s.format)); }},
+  };
+  for (const auto &c : cases) {
+    Writer writer;
+    writer.begin();
+    writer.fill(60, 40, 180);
+    c.damage(writer.slot(1));
+    Source source(writer.name);
+    writer.finish();
+    const std::string text = source.error();
+    fail_unless(has(text, c.text) && has(text, writer.name.c_str()) &&
+                    has(text, "mode=0660") && g_utf8_validate(text.c_str(), -1, nullptr),
+                "%s", text.c_str());
+  }
+}
+GST_END_TEST
+
+// given nonsense in fields that are not needed to find the pixels, then the frame passes.
+GST_START_TEST(test_shmnumpysrc_nonsense_beside_the_pixels_is_left_out) {
+  const std::function<void(shmnumpy_slot &)> cases[] = {
+      [](auto &s) { s.fps_n = s.fps_d = 0xffffffff; },
+      [](auto &s) { s.fps_n = 30; },
+      [](auto &s) { s.par_n = 1; },
+      [](auto &s) { s.par_n = s.par_d = 0x80000000; },
+      [](auto &s) { memset(s.colorimetry, 'x', sizeof(s.colorimetry)); },
+      [](auto &s) { strcpy(s.colorimetry, "bt709"); },
+      [](auto &s) { s.orientation = 7; },
+      [](auto &s) { s.orientation = 0xffffffff; },
+      [](auto &s) { s.duration = G_MAXINT64; },
+      [](auto &s) { s.capture_utc = G_MININT64; },
+      [](auto &s) { s.capture_utc = G_MAXINT64; },
+      [](auto &s) { s.publish_monotonic = ~0ull; },
+      [](auto &s) { s.flags = 0xffffffff; },
+  };
+  Writer writer;
+  Source source(writer.name);
+  for (const auto &damage : cases) {
+    writer.begin();
+    writer.fill(60, 40, 180);
+    damage(writer.slot(writer.number));
+    writer.finish();
+    GstBuffer *buffer = source.pull();
+    fail_unless_equals_int(value_of(buffer), writer.number);
+    fail_unless(GST_BUFFER_PTS_IS_VALID(buffer));
+    GstCaps *caps = gst_pad_get_current_caps(source.harness->sinkpad);
+    GstVideoInfo info;
+    fail_unless(gst_video_info_from_caps(&info, caps));
+    fail_unless(info.fps_n == 0 && info.par_n == 1 && info.par_d == 1);
+    gst_caps_unref(caps);
+    gst_buffer_unref(buffer);
+    memset(&writer.slot(writer.number + 1), 0, sizeof(shmnumpy_slot));
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(test_shmnumpysrc_ring_that_shrinks_is_an_error) {
+  Writer writer;
+  Source source(writer.name);
+  writer.publish();
+  gst_buffer_unref(source.pull());
+  fail_unless(!ftruncate(writer.fd, 0));
+  fail_unless(has(source.error(), "shrank"));
+  fail_unless(!ftruncate(writer.fd, rawshm::kSize));
+}
+GST_END_TEST
+
+GST_START_TEST(test_shmnumpysrc_file_that_holds_no_frames_is_an_error) {
+  const Name name;
+  const int fd = open(name.path(".ring").c_str(), O_CREAT | O_RDWR, 0600);
+  fail_unless(write(fd, "something else", 14) == 14);
+  Source source(name.text);
+  fail_unless(has(source.error(), "does not hold frames"));
+  close(fd);
+}
+GST_END_TEST
+
+GST_START_TEST(test_shmnumpysrc_format_that_downstream_refuses_is_named) {
+  const Name name;
+  Sender sender(name);
+  Source source(name.text, "", "video/x-raw,format=I420");
+  sender.send(rgb_frame(16, 16));
+  const std::string text = source.error();
+  fail_unless(has(text, "16x16") && has(text, "RGB") && has(text, "videoconvert"), "%s",
+              text.c_str());
+}
+GST_END_TEST
+
+// Publishes 20 frames and is killed at a step of the last.
+[[noreturn]] static void write_and_die(const std::string &name, int step) {
+  Writer writer(name);
+  for (int i = 0; i < 20; i++)
+    writer.publish();
+  const std::function<void()> steps[] = {
+      [&] { writer.begin(); },
+      [&] { writer.fill(60, 40, 180); },
+      [&] { writer.slot(writer.number).seq = 2 * writer.number; },
+      [&] { writer.finish(); },
+  };
+  for (int i = 0; i <= step; i++)
+    steps[i]();
+  kill(getpid(), SIGKILL);
+  abort();
+}
+
+// given a writer that is killed at any step, then no frame that is not whole comes, the
+// death is noticed, and the next writer is followed.
+GST_START_TEST(test_shmnumpysrc_writer_killed_at_each_step_is_survived) {
+  const Name name;
+  Source source(name.text);
+  const auto pull_whole = [&] {
+    GstBuffer *buffer = source.pull();
+    GstMapInfo map;
+    gst_buffer_map(buffer, &map, GST_MAP_READ);
+    const int value = map.data[0];
+    for (gsize i = 1; i < map.size; i++)
+      fail_unless(map.data[i] == value);
+    gst_buffer_unmap(buffer, &map);
+    gst_buffer_unref(buffer);
+    return value;
+  };
+  for (int step = 0; step < 4; step++) {
+    const pid_t child = fork();
+    if (child == 0)
+      write_and_die(name.text, step);
+    waitpid(child, nullptr, 0);
+    shmtest::wait_until([&] { return source.state() == "absent"; });
+    Writer next(name.text);
+    next.number = 100 + step;
+    next.publish();
+    while (pull_whole() <= 21)
+      ;
+    fail_unless_equals_uint64(source.counted("torn"), 0);
+  }
+}
+GST_END_TEST
+
+// given a source in a process that the writer forked, then the writer's death is seen.
+GST_START_TEST(test_shmnumpysrc_child_of_the_writer_sees_it_die) {
+  const Name name;
+  Sender sender(name);
+  sender.send(rgb_frame(16, 16), 5);
+  int told[2];
+  fail_unless(pipe(told) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    Source source(name.text);
+    gst_buffer_unref(source.pull());
+    const bool ready = write(told[1], "x", 1) == 1;
+    _exit(ready && shmtest::wait_until([&] { return source.state() != "live"; }) ? 0 : 1);
+  }
+  char byte;
+  fail_unless(read(told[0], &byte, 1) == 1);
+  sender.writer.reset();
+  int status = 0;
+  waitpid(child, &status, 0);
+  fail_unless(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+GST_END_TEST
+
+// given a writer that never pauses, then what comes is whole, and the newest.
+GST_START_TEST(test_shmnumpysrc_unthrottled_writer_gives_no_torn_frame) {
+  Writer writer;
+  Source source(writer.name);
+  std::atomic<bool> stop{false};
+  std::thread thread([&] {
+    while (!stop) {
+      writer.begin();
+      __atomic_thread_fence(__ATOMIC_SEQ_CST);
+      writer.fill(140, 150, 420);
+      __atomic_thread_fence(__ATOMIC_SEQ_CST);
+      writer.finish();
+    }
+  });
+  for (int i = 0; i < 300; i++) {
+    GstBuffer *buffer = source.pull();
+    GstMapInfo map;
+    gst_buffer_map(buffer, &map, GST_MAP_READ);
+    fail_unless(memcmp(map.data, map.data + 1, map.size - 1) == 0, "torn");
+    gst_buffer_unmap(buffer, &map);
+    gst_buffer_unref(buffer);
+  }
+  stop = true;
+  thread.join();
+}
+GST_END_TEST
+
+static Suite *shmnumpysrc_hostile_suite(void) {
+  Suite *suite = suite_create("shmnumpysrc-hostile");
+  TCase *tcase = tcase_create("hostile");
+  suite_add_tcase(suite, tcase);
+  tcase_add_test(tcase, test_shmnumpysrc_bad_names_are_refused_with_the_remedy);
+  tcase_add_test(tcase, test_shmnumpysrc_timeout_names_the_ring_and_how_to_fill_it);
+  tcase_add_test(tcase, test_shmnumpysrc_lying_descriptor_is_an_error);
+  tcase_add_test(tcase, test_shmnumpysrc_nonsense_beside_the_pixels_is_left_out);
+  tcase_add_test(tcase, test_shmnumpysrc_ring_that_shrinks_is_an_error);
+  tcase_add_test(tcase, test_shmnumpysrc_file_that_holds_no_frames_is_an_error);
+  tcase_add_test(tcase, test_shmnumpysrc_format_that_downstream_refuses_is_named);
+  tcase_add_test(tcase, test_shmnumpysrc_writer_killed_at_each_step_is_survived);
+  tcase_add_test(tcase, test_shmnumpysrc_child_of_the_writer_sees_it_die);
+  tcase_add_test(tcase, test_shmnumpysrc_unthrottled_writer_gives_no_torn_frame);
+  return suite;
+}
+
+GST_CHECK_MAIN(shmnumpysrc_hostile)
