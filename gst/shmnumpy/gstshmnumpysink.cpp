@@ -283,9 +283,14 @@ static GstFlowReturn publish_copy(GstShmNumpySink *self, Writer &writer,
   return GST_FLOW_OK;
 }
 
-// 0 if it cannot be told, as for what is shown in PAUSED: the base time is not known yet.
+// 0 if it cannot be told, as for what is shown before the pipeline plays: the base time
+// is not known yet, or that of before the pause. By GST_STATE_TARGET alone the first
+// frame of a live source would be left out, which comes when the sink is on its way to
+// PAUSED.
 static uint64_t due_time(GstElement *element, int64_t running_time) {
-  if (GST_STATE_TARGET(element) != GST_STATE_PLAYING)
+  const bool paused = GST_STATE(element) == GST_STATE_PAUSED &&
+                      GST_STATE_TARGET(element) == GST_STATE_PAUSED;
+  if (paused || !gst_element_get_base_time(element))
     return 0;
   const auto zero = vdn::running_time_zero(element);
   if (!zero || running_time == SHMNUMPY_NO_TIME)

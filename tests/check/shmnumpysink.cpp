@@ -215,10 +215,10 @@ GST_START_TEST(test_shmnumpysink_frames_say_when_they_were_due) {
     GstHarness *harness = harness_for(name);
     GstElement *sink = gst_harness_find_element(harness, "shmnumpysink");
     GstClock *monotonic = gst_system_clock_obtain();
-    GstClock *another = gst_test_clock_new_with_start_time(GST_SECOND);
+    GstClock *another = gst_test_clock_new_with_start_time(2 * GST_SECOND);
     gst_element_set_clock(sink, shared ? monotonic : another);
     const GstClockTime now = gst_clock_get_time(monotonic);
-    const GstClockTime base = shared ? now - GST_SECOND : 0;
+    const GstClockTime base = shared ? now - GST_SECOND : GST_SECOND;
     gst_element_set_base_time(sink, base);
     set_caps(harness, "RGB", 16, 16);
     fail_unless_equals_int(gst_harness_push(harness, filled(768, 1, GST_SECOND / 2)),
