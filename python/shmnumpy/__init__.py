@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Video frames from shared memory as NumPy arrays: the reading end of shmnumpysink.
+"""Video frames in shared memory as NumPy arrays: the reading end of shmnumpysink, and the
+writing end of shmnumpysrc.
 
     import shmnumpy
     with shmnumpy.open("psm_raspininja_streamid") as frames:
@@ -7,7 +8,7 @@
             print(frame.number, frame.format, frame.array.shape, frame.pts)
 
 This folder needs NumPy and nothing else: docs/install.md says how to install it, or copy
-it next to your program. It reads and never writes, locks nothing for longer than a
+it next to your program. A reader never writes, locks nothing for longer than a
 probe, never unlinks a segment, and any number of readers may come, go and crash without
 the pipeline noticing. docs/shm-format.md describes the bytes.
 
@@ -16,7 +17,7 @@ or (rows, columns, channels), uint8 unless said otherwise.
 """
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from ._capture import Capture
 from ._errors import FormatError, LaunchError, Overwritten
@@ -25,9 +26,10 @@ from ._launch import LaunchedFrames, launch
 from ._layout import State
 from ._legacy import LegacyFrames
 from ._ring import Frames
+from ._writer import Writer
 
-__all__ = ["open", "open_legacy", "launch", "Capture", "Frames", "LaunchedFrames",
-           "LegacyFrames", "Frame", "State", "FormatError", "LaunchError", "Overwritten",
+__all__ = ["open", "open_legacy", "launch", "create", "Capture", "Frames", "LaunchedFrames",
+           "LegacyFrames", "Writer", "Frame", "State", "FormatError", "LaunchError", "Overwritten",
            "DEFAULT_NAME"]
 __version__ = "0.1.0"
 
@@ -62,3 +64,22 @@ def open_legacy(name: str = DEFAULT_NAME, *, timeout: Optional[float] = None,
     if no one else listens there; 0 = look at the counter each millisecond.
     """
     return LegacyFrames(name, timeout, pixel_format, udp_port)
+
+
+def create(name: str, format: str = "RGB", *, framerate: Tuple[int, int] = (0, 1),
+           mode: int = 0o600, slots: int = 0) -> Writer:
+    """Write frames to the ring NAME.ring, for shmnumpysrc and any number of readers.
+
+        with shmnumpy.create("result", "BGR") as out:
+            for frame in shmnumpy.open("camera"):
+                out.write(work(frame.bgr()), like=frame)
+
+    format: GStreamer's name of what write() is given, as frames have it. framerate: frames
+    a second as (numerator, denominator), (0, 1) = variable; frames with `like` have that
+    of the other. mode: permissions, 0o660 = the group may read, too. slots: frames in the
+    ring, 0 = 6, or 4 for frames over 16 MiB. Raises OSError with errno EBUSY while another
+    writer has the name, ENOSPC when /dev/shm is full, EINVAL for an invalid name,
+    PermissionError for one of another user, ValueError for an unknown format, ImportError
+    if the library that it needs is not installed.
+    """
+    return Writer(name, format, framerate, mode, slots)

@@ -39,6 +39,8 @@ class Frame:
     publish_utc   ns since 1970
     framerate, pixel_aspect_ratio (numerator, denominator)
     colorimetry   GStreamer's text, may be empty
+    due_time      ns, as time.monotonic_ns(), when it was due in its pipeline, or None
+    made_from     number of the frame, in another ring, that it was made from, or None
     orientation   degrees by which the picture is to be turned clockwise to stand upright
     discont, corrupted, gap       what the stream said about this frame
     """
@@ -64,6 +66,8 @@ class Frame:
         self.pixel_aspect_ratio: Tuple[int, int] = fields[29:31]
         self.colorimetry: str = fields[31].split(b"\0")[0].decode("ascii", "replace")
         self.orientation: int = fields[32]
+        self.made_from: Optional[int] = fields[33] or None
+        self.due_time: Optional[int] = fields[34] or None
         self._block: Optional[np.ndarray] = None
         self._segment, self._word = segment, word
         self._sequence = 2 * self.number & 0xFFFFFFFF

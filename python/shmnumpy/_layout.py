@@ -9,7 +9,8 @@ import struct
 LATEST, HEARTBEAT, STATE, WAKE = 0x80 // 4, 0x88, 0x98 // 4, 0x9C // 4
 PUBLISHED = 0x90 // 4
 HEADER = struct.Struct("<8sII QQ II QQQ 8xQ II Q")
-SLOT = struct.Struct("<QQQQ IIII 16s QII QII QII QII qqqq QQ II II 24s I")
+SLOT = struct.Struct("<QQQQ IIII 16s QII QII QII QII qqqq QQ II II 24s I 4xQQ")
+SLOT_BYTES = 256
 MAGIC = b"SHMNPY2\0"
 MAJOR = 2
 

@@ -71,7 +71,7 @@ class LegacyFrames(Source):
         self._counter, self._number = counter, self._number + step
         height, width = pixels.shape[:2]
         now = time.monotonic_ns(), time.time_ns()
-        fields = ((0, self._number) + (0,) * 19 + (-1,) * 4 + now + (0, 1, 1, 1, b"", 0))
+        fields = ((0, self._number) + (0,) * 19 + (-1,) * 4 + now + (0, 1, 1, 1, b"", 0, 0, 0))
         frame = Frame(Geometry(self._format, width, height, (pixels,)), fields)
         frame.missed = step - 1
         return frame

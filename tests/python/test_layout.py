@@ -49,7 +49,7 @@ def test_reader_uses_these_offsets():
     assert _layout.STATE * 4 == header["state"]
     assert _layout.WAKE * 4 == header["wake"]
     assert _layout.HEADER.size == header["writer_start_boottime_ns"] + 8
-    assert _layout.SLOT.size == slot["orientation"] + 4
+    assert _layout.SLOT.size == slot["due_monotonic"] + 8
 
 
 def test_states_and_formats_have_the_names_of_the_layout():

@@ -3,14 +3,17 @@
 
 A block of `sh` or `python` that needs a stream has a comment above it: <!-- run --> or
 <!-- run: codec=h264 password=secret --> for what the publisher must be, <!-- run: once -->
-for a program that ends by itself, <!-- run: publish --> for a line that publishes, which a
-viewer then watches, <!-- skip: why --> for what cannot run here. A launch line in a block without one fails the test.
+for a program that ends by itself, <!-- run: ring --> for a line that takes frames from
+shared memory, <!-- run: publish --> for one that publishes, which a viewer then watches,
+<!-- skip: why --> for what cannot run here. A launch line in a block without one fails the
+test.
 
 What a line says stays as it is, but for the place of the server, the name of the shared
 memory, and displays and loudspeakers, which become sinks that only wait for the clock.
 While a line records, the picture grows to twice its size and back, as one does when
 somebody turns a phone; all of it must be in the file, and be decoded without a complaint.
 """
+import contextlib
 import os
 import re
 import shlex
@@ -54,7 +57,8 @@ def adapt(line, server, name):
     """The description of the pipeline, with our server, shared memory and sinks."""
     ours = {"vdoninjasrc": [f"server={server}", "signaling=hosted"],
             "vdoninjasink": [f"server={server}", "signaling=hosted"],
-            "shmnumpysink": [f"shm-name={name}", "udp-port=0"]}
+            "shmnumpysink": [f"shm-name={name}", "udp-port=0"],
+            "shmnumpysrc": [f"shm-name={name}"]}
     displays = {"autovideosink": "fakesink sync=true", "autoaudiosink": "fakesink sync=true"}
     result, pending = [], []
     for word in shlex.split(line.replace("\\\n", " "))[1:]:
@@ -181,7 +185,12 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
         run_python(text, name, options)
         return
     if options == "publish":
-        watch(text, name)
+        with ring_for(text, name):
+            watch(text, name)
+        return
+    if options == "ring":
+        with ring_for(text, name), Pipeline(adapt(text, "", name)) as pipeline:
+            pipeline.play()
         return
     with needs(options) as publisher:
         with Pipeline(adapt(text, publisher.server, name)) as pipeline:
@@ -193,6 +202,14 @@ def test_it_runs_as_written(_file, mark, options, language, text, name, tmp_path
                 pipeline.finish()
     if " -e " in text:
         check_recording(tmp_path)
+
+
+def ring_for(line, name):
+    """What the program would write that a line with shmnumpysrc takes frames from."""
+    if "shmnumpysrc" not in line:
+        return contextlib.nullcontext()
+    return Pipeline("videotestsrc is-live=true ! video/x-raw,width=320,height=180 "
+                    f"! shmnumpysink shm-name={name} legacy=never")
 
 
 def watch(line, name):
@@ -239,6 +256,7 @@ def run_python(text, name, options):
             place = f'server="{publisher.server}", signaling="hosted"'
             print_frames(text.replace('("abc"', f'("abc", {place}'))
     elif "shmnumpy.open(" in text:
+        text = re.sub(r'create\("\w+"', f'create("{name}-b"', text)
         text = text.replace("shmnumpy.open(", f'shmnumpy.open("{name}", ').replace(", )", ")")
         source = "videotestsrc is-live=true ! video/x-raw,width=320,height=180"
         with Pipeline(f"{source} ! shmnumpysink shm-name={name} udp-port=0"):
