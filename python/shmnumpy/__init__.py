@@ -28,9 +28,9 @@ from ._legacy import LegacyFrames
 from ._ring import Frames
 from ._writer import Writer
 
-__all__ = ["open", "open_legacy", "launch", "create", "Capture", "Frames", "LaunchedFrames",
-           "LegacyFrames", "Writer", "Frame", "State", "FormatError", "LaunchError", "Overwritten",
-           "DEFAULT_NAME"]
+__all__ = ["open", "open_legacy", "launch", "create", "Capture", "Frames",
+           "LaunchedFrames", "LegacyFrames", "Writer", "Frame", "State", "FormatError",
+           "LaunchError", "Overwritten", "DEFAULT_NAME"]
 __version__ = "0.1.0"
 
 DEFAULT_NAME = "psm_raspininja_streamid"
