@@ -48,12 +48,11 @@ constexpr const char *kReconnecting = "vdoninja/reconnecting";
 constexpr int64_t kLook = 250 * GST_MSECOND;
 // Two frames closer than that are one to those who count in milliseconds.
 constexpr GstClockTime kStep = GST_MSECOND;
-// Between pictures that are repeated where the frame rate is unknown, and at most.
-constexpr int64_t kRepeat = 100 * GST_MSECOND, kSlowest = GST_SECOND;
 
 // Of the streaming thread, except where NULL and READY set it up.
 struct Stream {
   ShmSrcSettings settings; // as they were at start
+  std::shared_ptr<shmnumpy::Reader> reader;
   GstVideoInfo info{};
   vdn::CapsPtr caps; // of the last frame
   uint64_t number = 0;
@@ -71,8 +70,14 @@ struct Impl {
   ShmSrcCounts counts GUARDED_BY(mutex);
   std::atomic<State> state{State::Absent};
   std::atomic<int64_t> since{0}; // the last frame, or the start: ns, CLOCK_MONOTONIC
-  std::unique_ptr<shmnumpy::Reader> reader; // between READY and NULL
+  // Between READY and NULL; for unlock(), which events call in any state.
+  std::shared_ptr<shmnumpy::Reader> reader GUARDED_BY(mutex);
   Stream stream;
+
+  std::shared_ptr<shmnumpy::Reader> current_reader() {
+    Lock lock(mutex);
+    return reader;
+  }
 };
 
 } // namespace
@@ -110,9 +115,11 @@ static bool start_reader(GstShmNumpySrc *self) {
                       (nullptr));
     return false;
   }
-  impl.reader = std::make_unique<shmnumpy::Reader>(name, stream.settings.on_disconnect ==
-                                                             vdn::WithoutWriter::Eos);
+  stream.reader = std::make_shared<shmnumpy::Reader>(
+      name, stream.settings.on_disconnect == vdn::WithoutWriter::Eos);
   impl.stream = std::move(stream);
+  Lock lock(impl.mutex);
+  impl.reader = impl.stream.reader;
   return true;
 }
 
@@ -130,20 +137,23 @@ static GstStateChangeReturn gst_shm_numpy_src_change_state(GstElement *element,
   if (transition == GST_STATE_CHANGE_READY_TO_NULL ||
       (transition == GST_STATE_CHANGE_NULL_TO_READY &&
        result == GST_STATE_CHANGE_FAILURE)) {
-    impl.reader.reset();
     impl.stream = Stream();
     impl.state = State::Absent;
+    Lock lock(impl.mutex);
+    impl.reader.reset();
   }
   return result;
 }
 
 static gboolean gst_shm_numpy_src_unlock(GstBaseSrc *src) {
-  GST_SHM_NUMPY_SRC(src)->impl->reader->cancel();
+  if (const auto reader = GST_SHM_NUMPY_SRC(src)->impl->current_reader())
+    reader->cancel();
   return TRUE;
 }
 
 static gboolean gst_shm_numpy_src_unlock_stop(GstBaseSrc *src) {
-  GST_SHM_NUMPY_SRC(src)->impl->reader->resume();
+  if (const auto reader = GST_SHM_NUMPY_SRC(src)->impl->current_reader())
+    reader->resume();
   return TRUE;
 }
 
@@ -195,7 +205,7 @@ static gboolean gst_shm_numpy_src_query(GstBaseSrc *src, GstQuery *query) {
 // Tells the application, and downstream whether the publisher of the frames is away.
 static void show_state(GstShmNumpySrc *self) {
   Impl &impl = *self->impl;
-  const State state = impl.reader->state();
+  const State state = impl.stream.reader->state();
   if (impl.state.exchange(state) == state)
     return;
   GST_INFO_OBJECT(self, "the writer is in state %u", static_cast<unsigned>(state));
@@ -212,7 +222,8 @@ static void show_state(GstShmNumpySrc *self) {
 }
 
 static GstFlowReturn post_broken(GstShmNumpySrc *self) {
-  const vdn::StrPtr text(g_utf8_make_valid(self->impl->reader->error().c_str(), -1));
+  const vdn::StrPtr text(
+      g_utf8_make_valid(self->impl->stream.reader->error().c_str(), -1));
   GST_ELEMENT_ERROR(self, RESOURCE, READ,
                     ("%s: its writer has to be shmnumpysink or shmnumpy.create() of a "
                      "version that fits, run by this user or with mode=0660",
@@ -223,13 +234,11 @@ static GstFlowReturn post_broken(GstShmNumpySrc *self) {
 
 static GstFlowReturn post_timeout(GstShmNumpySrc *self) {
   const ShmSrcSettings &settings = self->impl->stream.settings;
-  GST_ELEMENT_ERROR(
-      self, RESOURCE, NOT_FOUND,
-      ("No frame in shared memory '%s' for %u s: start its writer, as in shmnumpysink "
-       "shm-name=%s or shmnumpy.create(\"%s\"), or set another timeout",
-       settings.shm_name.c_str(), settings.timeout, settings.shm_name.c_str(),
-       settings.shm_name.c_str()),
-      (nullptr));
+  GST_ELEMENT_ERROR(self, RESOURCE, NOT_FOUND,
+                    ("No frame in shared memory '%s' for %u s: start its writer, "
+                     "shmnumpysink or shmnumpy.create(), or set another timeout",
+                     settings.shm_name.c_str(), settings.timeout),
+                    (nullptr));
   return GST_FLOW_ERROR;
 }
 
@@ -366,13 +375,6 @@ static GstFlowReturn take(GstShmNumpySrc *self, const Frame &frame, GstBuffer **
   return GST_FLOW_OK;
 }
 
-static int64_t repeat_period(const GstVideoInfo &info) {
-  if (info.fps_n <= 0)
-    return kRepeat;
-  return std::min<int64_t>(kSlowest, static_cast<int64_t>(gst_util_uint64_scale_int(
-                                         GST_SECOND, info.fps_d, info.fps_n)));
-}
-
 // The last picture once more, as a filler.
 static GstBuffer *repeated(GstShmNumpySrc *self) {
   Impl &impl = *self->impl;
@@ -381,7 +383,7 @@ static GstBuffer *repeated(GstShmNumpySrc *self) {
   GST_BUFFER_FLAG_UNSET(buffer, GST_BUFFER_FLAG_DISCONT);
   GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_GAP);
   const int64_t now = vdn::monotonic_now();
-  stream.repeat = now + repeat_period(stream.info);
+  stream.repeat = now + vdn::repeat_period(stream.info);
   const auto zero = vdn::running_time_zero(GST_ELEMENT(self));
   // As old as frames are, or the first one after it would lie before it.
   if (zero)
@@ -398,10 +400,10 @@ static GstBuffer *repeated(GstShmNumpySrc *self) {
 static GstFlowReturn without_frame(GstShmNumpySrc *self, GstBuffer **result) {
   Impl &impl = *self->impl;
   const Stream &stream = impl.stream;
-  if (!impl.reader->error().empty())
+  if (!stream.reader->error().empty())
     return post_broken(self);
   const int64_t now = vdn::monotonic_now();
-  const bool ended = impl.reader->ended();
+  const bool ended = stream.reader->ended();
   if (ended && stream.settings.on_disconnect == vdn::WithoutWriter::Eos)
     return GST_FLOW_EOS;
   if (stream.settings.timeout &&
@@ -425,11 +427,12 @@ static int64_t patience(const Impl &impl) {
 static GstFlowReturn gst_shm_numpy_src_create(GstPushSrc *src, GstBuffer **buffer) {
   GstShmNumpySrc *self = GST_SHM_NUMPY_SRC(src);
   Impl &impl = *self->impl;
+  shmnumpy::Reader &reader = *impl.stream.reader;
   GstFlowReturn flow = GST_FLOW_CUSTOM_SUCCESS;
   while (flow == GST_FLOW_CUSTOM_SUCCESS) {
-    const auto frame = impl.reader->read(std::chrono::nanoseconds(patience(impl)));
+    const auto frame = reader.read(std::chrono::nanoseconds(patience(impl)));
     show_state(self);
-    if (impl.reader->cancelled())
+    if (reader.cancelled())
       flow = GST_FLOW_FLUSHING;
     else if (frame)
       flow = take(self, *frame, buffer);

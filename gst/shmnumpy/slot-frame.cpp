@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "slot-frame.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -14,6 +15,9 @@ namespace {
 constexpr int64_t kAhead = 100 * GST_MSECOND;
 // Nothing that is seen together with something else takes so long.
 constexpr int64_t kLongAgo = 10 * GST_SECOND;
+// Between repeated pictures where the frame rate is unknown, and at most.
+constexpr int64_t kRepeat = 100 * GST_MSECOND;
+constexpr int64_t kSlowest = GST_SECOND;
 
 bool is_fraction(uint32_t numerator, uint32_t denominator) {
   return numerator > 0 && denominator > 0 && numerator <= G_MAXINT &&
@@ -78,6 +82,13 @@ void describe_in_buffer(const shmnumpy_slot &slot, GstBuffer *buffer) {
   gst_buffer_add_reference_timestamp_meta(
       buffer, reference.get(), kNtpEpoch + static_cast<GstClockTime>(slot.capture_utc),
       GST_CLOCK_TIME_NONE);
+}
+
+int64_t repeat_period(const GstVideoInfo &info) {
+  if (info.fps_n <= 0)
+    return kRepeat;
+  return std::min(kSlowest, static_cast<int64_t>(gst_util_uint64_scale_int(
+                                GST_SECOND, info.fps_d, info.fps_n)));
 }
 
 GstEvent *orientation_tag(uint32_t degrees) {

@@ -34,6 +34,10 @@ bool has_due_time(const shmnumpy_slot &slot, int64_t now);
 // GstReferenceTimestampMeta. Thread: any.
 void describe_in_buffer(const shmnumpy_slot &slot, GstBuffer *buffer);
 
+// How long a picture is shown before it is repeated, ns: by the frame rate, at most a
+// second. Thread: any.
+int64_t repeat_period(const GstVideoInfo &info);
+
 // A tag that has the picture turned by so many degrees clockwise. Owned by the caller.
 // Thread: any.
 GstEvent *orientation_tag(uint32_t degrees);

@@ -284,6 +284,21 @@ GST_START_TEST(test_shmnumpysrc_stops_at_once_twenty_times) {
 }
 GST_END_TEST
 
+// given an event that ends the wait for a frame, in any state, then it does, and no more.
+GST_START_TEST(test_shmnumpysrc_takes_events_in_any_state) {
+  const Name name;
+  GstElement *idle = gst_element_factory_make("shmnumpysrc", nullptr);
+  gst_element_send_event(idle, gst_event_new_eos());
+  gst_element_send_event(idle, gst_event_new_flush_start());
+  gst_object_unref(idle);
+  Source source(name.text);
+  gst_element_send_event(source.element, gst_event_new_eos());
+  GstEvent *end = source.event(GST_EVENT_EOS);
+  fail_unless(end != nullptr);
+  gst_event_unref(end);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shmnumpysrc_state_follows_the_writer) {
   const Name name;
   Source source(name.text);
@@ -388,6 +403,7 @@ static Suite *shmnumpysrc_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_frames_that_were_missed_are_a_discontinuity);
   tcase_add_test(tcase, test_shmnumpysrc_is_live_and_tells_its_latency);
   tcase_add_test(tcase, test_shmnumpysrc_stops_at_once_twenty_times);
+  tcase_add_test(tcase, test_shmnumpysrc_takes_events_in_any_state);
   tcase_add_test(tcase, test_shmnumpysrc_state_follows_the_writer);
   tcase_add_test(tcase, test_shmnumpysrc_ends_with_the_stream);
   tcase_add_test(tcase, test_shmnumpysrc_repeats_the_last_picture_until_there_is_another);
