@@ -49,7 +49,7 @@ constexpr int64_t kLook = 250 * GST_MSECOND;
 // Two frames closer than that are one to those who count in milliseconds.
 constexpr GstClockTime kStep = GST_MSECOND;
 
-// Of the streaming thread, except where NULL and READY set it up.
+// Of the streaming thread, except between READY and PAUSED.
 struct Stream {
   ShmSrcSettings settings; // as they were at start
   std::shared_ptr<shmnumpy::Reader> reader;
@@ -70,7 +70,7 @@ struct Impl {
   ShmSrcCounts counts GUARDED_BY(mutex);
   std::atomic<State> state{State::Absent};
   std::atomic<int64_t> since{0}; // the last frame, or the start: ns, CLOCK_MONOTONIC
-  // Between READY and NULL; for unlock(), which events call in any state.
+  // From PAUSED on; for unlock(), which events call in any state.
   std::shared_ptr<shmnumpy::Reader> reader GUARDED_BY(mutex);
   Stream stream;
 
@@ -128,14 +128,14 @@ static GstStateChangeReturn gst_shm_numpy_src_change_state(GstElement *element,
                                                            GstStateChange transition) {
   GstShmNumpySrc *self = GST_SHM_NUMPY_SRC(element);
   Impl &impl = *self->impl;
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY && !start_reader(self))
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED && !start_reader(self))
     return GST_STATE_CHANGE_FAILURE;
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING)
     impl.since = vdn::monotonic_now();
   const GstStateChangeReturn result = GST_ELEMENT_CLASS(gst_shm_numpy_src_parent_class)
                                           ->change_state(element, transition);
-  if (transition == GST_STATE_CHANGE_READY_TO_NULL ||
-      (transition == GST_STATE_CHANGE_NULL_TO_READY &&
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+      (transition == GST_STATE_CHANGE_READY_TO_PAUSED &&
        result == GST_STATE_CHANGE_FAILURE)) {
     impl.stream = Stream();
     impl.state = State::Absent;

@@ -284,6 +284,28 @@ GST_START_TEST(test_shmnumpysrc_stops_at_once_twenty_times) {
 }
 GST_END_TEST
 
+// given an element that was stopped in READY, then its time begins anew, and settings are
+// those of now.
+GST_START_TEST(test_shmnumpysrc_starts_anew_from_ready) {
+  const Name name, other;
+  Sender sender(name), another(other);
+  Source source(name.text);
+  const GstClockTime now = source.base_time;
+  for (bool again : {false, true}) {
+    gst_element_set_state(source.element, GST_STATE_READY);
+    if (again)
+      g_object_set(source.element, "shm-name", other.text.c_str(), nullptr);
+    gst_element_set_base_time(source.element, again ? now : now - 60 * GST_SECOND);
+    gst_element_set_state(source.element, GST_STATE_PLAYING);
+    (again ? another : sender).send(small_frame(), 7);
+    GstBuffer *buffer = source.pull();
+    fail_unless((GST_BUFFER_PTS(buffer) < 60 * GST_SECOND) == again);
+    gst_buffer_unref(buffer);
+    fail_unless_equals_uint64(source.counted("frames"), 1);
+  }
+}
+GST_END_TEST
+
 // given an event that ends the wait for a frame, in any state, then it does, and no more.
 GST_START_TEST(test_shmnumpysrc_takes_events_in_any_state) {
   const Name name;
@@ -403,6 +425,7 @@ static Suite *shmnumpysrc_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_frames_that_were_missed_are_a_discontinuity);
   tcase_add_test(tcase, test_shmnumpysrc_is_live_and_tells_its_latency);
   tcase_add_test(tcase, test_shmnumpysrc_stops_at_once_twenty_times);
+  tcase_add_test(tcase, test_shmnumpysrc_starts_anew_from_ready);
   tcase_add_test(tcase, test_shmnumpysrc_takes_events_in_any_state);
   tcase_add_test(tcase, test_shmnumpysrc_state_follows_the_writer);
   tcase_add_test(tcase, test_shmnumpysrc_ends_with_the_stream);
