@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What viewers of vdoninjasink say and do, and what it does to them.
+#include "elements-of.h"
 #include "show.h"
 #include "test-client.h"
 
@@ -97,6 +98,47 @@ GST_START_TEST(test_size_is_what_viewers_have_room_for) {
   viewer.send(R"({"requestResolution":{"w":null,"h":null}})");
   expect_width(320);
   fail_unless(show.sending.state().warnings.empty());
+}
+GST_END_TEST
+
+// One encoder of sound for all, too: as good as whoever wants most.
+GST_START_TEST(test_sound_is_what_viewers_want_of_it) {
+  Show show("", tone());
+  const auto listens = [](const TestViewer::State &state) {
+    return state.audio_buffers > 5;
+  };
+  TestViewer viewer(show.viewer());
+  expect(viewer, "sound", listens);
+  const auto encoders = elements_of(gst_bin_iterate_all_by_element_factory_name(
+      GST_BIN(show.sending.sink()), "opusenc"));
+  fail_unless_equals_int(encoders.size(), 1);
+  Watched<gint> bitrate;
+  g_signal_connect(encoders.front().get(), "notify::bitrate",
+                   G_CALLBACK(+[](GObject *encoder, GParamSpec *, Watched<gint> *to) {
+                     gint now = 0;
+                     g_object_get(encoder, "bitrate", &now, nullptr);
+                     to->update([now](gint &known) { known = now; });
+                   }),
+                   &bitrate);
+  const auto expect_bitrate = [&](gint wanted) {
+    fail_unless(bitrate.wait(20s, [=](gint now) { return now == wanted; }),
+                "%d bit/s instead of %d", bitrate.get(), wanted);
+  };
+  viewer.send(R"({"audioBitrate":24})");
+  expect_bitrate(24000);
+  {
+    TestViewer other(show.viewer()); // does not say
+    expect(other, "sound", listens);
+    expect_bitrate(64000);
+    g_object_set(show.sending.sink(), "audio-bitrate", 48, nullptr);
+    expect_bitrate(48000);
+  }
+  expect_bitrate(24000);
+  viewer.send(R"({"audioBitrate":1})"); // less than there is
+  expect_bitrate(4000);
+  viewer.send(R"({"audioBitrate":-1})");
+  expect_bitrate(48000);
+  g_signal_handlers_disconnect_by_data(encoders.front().get(), &bitrate);
 }
 GST_END_TEST
 
@@ -307,6 +349,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_muting_is_told);
   tcase_add_test(tc, test_size_may_change);
   tcase_add_test(tc, test_size_is_what_viewers_have_room_for);
+  tcase_add_test(tc, test_sound_is_what_viewers_want_of_it);
   tcase_add_test(tc, test_viewer_is_sent_away);
   tcase_add_test(tc, test_application_talks_with_viewers);
   tcase_add_test(tc, test_second_viewer_does_not_wait_for_a_keyframe);

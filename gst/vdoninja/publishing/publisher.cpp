@@ -58,7 +58,9 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
       remember(peer);
     }
   }
+  told_kbit_s_ = told_sound_kbit_s_ = 0; // what encodes may be new
   apply_limits();
+  update_sound();
   announce();
 }
 
@@ -73,9 +75,11 @@ void Publisher::admit() {
   announce();
 }
 
-void Publisher::set_limits(const BandwidthLimits &limits) {
-  config_.limits = limits;
+void Publisher::set_limits(const BandwidthLimits &video, unsigned sound_kbit_s) {
+  config_.limits = video;
+  config_.sound_kbit_s = sound_kbit_s;
   apply_limits();
+  update_sound();
 }
 
 void Publisher::apply_limits() {
@@ -292,6 +296,7 @@ void Publisher::tick() {
   serve_waiting();
   update_rate();
   update_size();
+  update_sound();
   for (const auto &[peer, viewer] : viewers_)
     if (viewer.watcher->waits_for_keyframe())
       keyframe_wanted(*viewer.watcher,
@@ -302,15 +307,19 @@ void Publisher::tick() {
 // ---------------------------------------------------------------------------------
 // rate and keyframes
 
-void Publisher::rate_changed(Watcher &watcher) {
-  const ViewerRate rate = watcher.rate();
-  rate_.set(watcher.peer(), rate);
-  if (rate.video)
+void Publisher::estimate_changed(Watcher &watcher) {
+  rate_.set(watcher.peer(), watcher.rate());
+  update_rate();
+}
+
+void Publisher::wishes_changed(Watcher &watcher) {
+  if (watcher.rate().video)
     size_.set(watcher.peer(), watcher.box());
   else
     size_.remove(watcher.peer());
-  update_rate();
   update_size();
+  update_sound();
+  estimate_changed(watcher);
 }
 
 void Publisher::update_rate() {
@@ -320,7 +329,21 @@ void Publisher::update_rate() {
       viewer.watcher->set_slow(rate_.is_slow(peer));
   }
   if (std::exchange(told_kbit_s_, kbit_s()) != kbit_s())
-    observer_.bitrate_wanted(kbit_s());
+    observer_.bitrate_wanted(MediaKind::kVideo, kbit_s());
+}
+
+// As much as the viewer who wants most of it.
+void Publisher::update_sound() {
+  unsigned wanted = 0;
+  for (const auto &[peer, viewer] : viewers_) {
+    const unsigned wish = viewer.watcher->sound_wish();
+    if (viewer.watcher->is_connected() && viewer.watcher->hears())
+      wanted = std::max(wanted, wish ? wish : config_.sound_kbit_s);
+  }
+  if (!wanted || wanted > config_.sound_kbit_s)
+    wanted = config_.sound_kbit_s;
+  if (std::exchange(told_sound_kbit_s_, wanted) != wanted)
+    observer_.bitrate_wanted(MediaKind::kAudio, wanted);
 }
 
 void Publisher::update_size() {

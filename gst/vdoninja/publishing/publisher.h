@@ -24,7 +24,7 @@ struct PublisherConfig {
   ConnectionConfig connection; // template
   PublisherInfo info;          // template
   BandwidthLimits limits;      // of video
-  unsigned sound_kbit_s = 0;   // beside it, if there is sound
+  unsigned sound_kbit_s = 0;   // beside it at most, if there is sound
   bool paced = true;           // congestion control
   unsigned max_viewers = 0;    // 0: no limit
   bool retries_conflict = true;
@@ -56,10 +56,11 @@ public:
   virtual void viewer_left(const std::string &viewer, const std::string &why) = 0;
   // Of a viewer, on its data channel; for the application.
   virtual void received(const std::string &viewer, std::string_view text) = 0;
-  // All video encoders are to send a keyframe now, and to make so much.
+  // All video encoders are to send a keyframe now.
   virtual void keyframe_wanted() = 0;
-  virtual void bitrate_wanted(unsigned kbit_s) = 0;
-  // ... of pictures that fit into this.
+  // All encoders of that kind are to make so much.
+  virtual void bitrate_wanted(MediaKind kind, unsigned kbit_s) = 0;
+  // Of pictures that fit into this.
   virtual void size_wanted(const PictureBox &box) = 0;
   // `code` is of GST_RESOURCE_ERROR. fatal: nothing more will be tried.
   virtual void problem(int code, const std::string &text, bool fatal) = 0;
@@ -85,7 +86,7 @@ public:
   void set_time(ObjPtr<GstClock> clock, GstClockTime base_time);
   // DTLS needs a key, which may take its time to be made.
   void admit();
-  void set_limits(const BandwidthLimits &limits);
+  void set_limits(const BandwidthLimits &video, unsigned sound_kbit_s);
   void set_muted(std::optional<bool> video, std::optional<bool> audio);
   void request_keyframe();
   // To one viewer, to all when empty. False when nobody got it.
@@ -139,7 +140,8 @@ private:
                        const ViewerRequest &request, std::string_view text) override;
   void keyframe_wanted(Watcher &watcher, KeyframeCause cause) override;
   void keyframe_came(GstClockTime time) override;
-  void rate_changed(Watcher &watcher) override;
+  void estimate_changed(Watcher &watcher) override;
+  void wishes_changed(Watcher &watcher) override;
 
   bool is_ready() const { return admitted_ && clock_ && !media_.empty(); }
   void announce();
@@ -170,6 +172,7 @@ private:
   BandwidthLimits limits() const;
   void update_rate();
   void update_size();
+  void update_sound();
   void tick();
   void update_state();
 
@@ -200,7 +203,7 @@ private:
   // Their goodbyes are on the way.
   std::vector<std::pair<gint64, std::shared_ptr<Watcher>>> leaving_;
   SharedRate rate_;
-  unsigned told_kbit_s_ = 0;
+  unsigned told_kbit_s_ = 0, told_sound_kbit_s_ = 0;
   SharedSize size_;
   Keyframes keyframes_;
   GstClockTime keyframe_time_ = GST_CLOCK_TIME_NONE; // of the newest

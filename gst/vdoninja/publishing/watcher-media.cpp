@@ -34,20 +34,21 @@ void Watcher::take_request(const ViewerRequest &request) {
   const bool video = request.video.value_or(wants_video_);
   const bool audio = request.audio.value_or(wants_audio_);
   const int wish = request.video_bitrate.value_or(wish_kbit_s_);
-  const bool hears = request.audio_bitrate ? *request.audio_bitrate != 0 : hears_;
+  const int sound_wish = request.audio_bitrate.value_or(sound_wish_kbit_s_);
   const PictureBox box = request.box.value_or(box_);
   const bool changed = video != wants_video_ || audio != wants_audio_ ||
-                       wish != wish_kbit_s_ || hears != hears_ || box != box_;
+                       wish != wish_kbit_s_ || sound_wish != sound_wish_kbit_s_ ||
+                       box != box_;
   wants_video_ = video;
   wants_audio_ = audio;
   wish_kbit_s_ = wish;
-  hears_ = hears;
+  sound_wish_kbit_s_ = sound_wish;
   box_ = box;
   if (openness_ == Openness::kWaitsForWord && (request.video || request.audio)) {
     show();
   } else if (changed && openness_ == Openness::kOpen) {
     open_feeds(KeyframeCause::kAsked);
-    observer_.rate_changed(*this);
+    observer_.wishes_changed(*this);
   }
   if (request.keyframe && !closed_)
     observer_.keyframe_wanted(*this, KeyframeCause::kAsked);
@@ -62,14 +63,14 @@ void Watcher::show() {
   open_feeds(KeyframeCause::kJoined);
   observer_.watcher_joined(*this);
   if (!closed_)
-    observer_.rate_changed(*this);
+    observer_.wishes_changed(*this);
 }
 
 void Watcher::open_feeds(KeyframeCause cause) {
   bool keyframe = false;
   for (auto &feed : feeds_) {
-    const bool wanted = is_video(*feed) ? wants_video_ && wish_kbit_s_ != 0 && !silent_
-                                        : wants_audio_ && hears_;
+    const bool wanted =
+        is_video(*feed) ? wants_video_ && wish_kbit_s_ != 0 && !silent_ : hears();
     keyframe |= wanted && is_video(*feed) && !feed->is_open();
     feed->set_open(wanted);
   }
@@ -114,7 +115,7 @@ void Watcher::take_feedback(const std::vector<SentPacket> &packets) {
   const gint64 now = g_get_monotonic_time();
   bandwidth_.on_feedback(packets, now);
   tell_pacer();
-  observer_.rate_changed(*this);
+  observer_.estimate_changed(*this);
   GstElement *pacer = pacer_;
   if (closed_ || !pacer)
     return;
@@ -193,12 +194,14 @@ void Watcher::tick() {
   }
   if (idle > kAskAfterUs)
     send(encode_ping(g_get_real_time() / 1000));
-  if (std::exchange(silent_, idle > kStopAfterUs) != silent_)
+  if (std::exchange(silent_, idle > kStopAfterUs) != silent_) {
     open_feeds(KeyframeCause::kAsked);
+    observer_.wishes_changed(*this);
+  }
   if (closed_)
     return;
   read_reports();
-  observer_.rate_changed(*this);
+  observer_.estimate_changed(*this);
 }
 
 void Watcher::add_stats(GstStructure *to) {

@@ -4,6 +4,7 @@
 // certificate is the one of its answer. Thread: loop, unless stated.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "bandwidth.h"
@@ -52,8 +53,10 @@ public:
   virtual void keyframe_wanted(Watcher &watcher, KeyframeCause cause) = 0;
   // It was sent a keyframe, of this running time.
   virtual void keyframe_came(GstClockTime time) = 0;
-  // Its estimate, its wishes, or whether it is sent video.
-  virtual void rate_changed(Watcher &watcher) = 0;
+  // How much its network carries.
+  virtual void estimate_changed(Watcher &watcher) = 0;
+  // What it wishes, or whether it is sent anything.
+  virtual void wishes_changed(Watcher &watcher) = 0;
 
 protected:
   ~WatcherObserver() = default;
@@ -88,6 +91,9 @@ public:
   ViewerRate rate() const;
   // That it shows its video in.
   const PictureBox &box() const { return box_; }
+  // It is sent sound, and wishes so much of it at most, kbit/s; 0: it does not say.
+  bool hears() const { return wants_audio_ && sound_wish_kbit_s_ != 0; }
+  unsigned sound_wish() const { return std::max(sound_wish_kbit_s_, 0); }
   // It waits for a keyframe because its network is too slow.
   bool waits_for_keyframe() const;
   void add_stats(GstStructure *to);
@@ -146,9 +152,8 @@ private:
   std::string label_;
   bool wants_video_ = true, wants_audio_ = true;
   bool silent_ = false; // nothing was heard for so long that video stops
-  int wish_kbit_s_ = -1;
+  int wish_kbit_s_ = -1, sound_wish_kbit_s_ = -1; // 0: paused, below: none
   PictureBox box_;
-  bool hears_ = true;             // it has not paused the sound
   unsigned described_kbit_s_ = 0; // by its answer, 0: nothing
   bool has_feedback_ = false;
   bool transport_cc_ = false;       // promised by its answer

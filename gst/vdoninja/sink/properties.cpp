@@ -106,15 +106,15 @@ void apply(GstVdoNinjaSink *self, guint id, const PublishSettings &settings) {
   if (!sender)
     return;
   const bool video = id == PROP_MUTE_VIDEO, audio = id == PROP_MUTE_AUDIO;
-  if (id == PROP_VIDEO_BITRATE || id == PROP_MIN_VIDEO_BITRATE)
-    sender->set_limits({settings.min_video_bitrate, settings.video_bitrate});
+  if (id == PROP_VIDEO_BITRATE || id == PROP_MIN_VIDEO_BITRATE ||
+      id == PROP_AUDIO_BITRATE)
+    sender->set_limits({settings.min_video_bitrate, settings.video_bitrate},
+                       settings.audio_bitrate);
   for (const auto &input : current_inputs(self)) {
     if (video && input->is_video())
       input->set_muted(settings.mute_video);
     if (audio && !input->is_video())
       input->set_muted(settings.mute_audio);
-    if (id == PROP_AUDIO_BITRATE && !input->is_video())
-      input->set_bitrate(settings.audio_bitrate);
   }
   if (video)
     sender->set_muted(settings.mute_video, std::nullopt);

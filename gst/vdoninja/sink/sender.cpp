@@ -130,8 +130,8 @@ void Sender::look_at_inputs(bool complete_only) {
   publisher_->set_media(std::move(media), served);
 }
 
-void Sender::set_limits(const BandwidthLimits &limits) {
-  loop_->post([this, limits] { publisher_->set_limits(limits); });
+void Sender::set_limits(const BandwidthLimits &video, unsigned sound_kbit_s) {
+  loop_->post([=] { publisher_->set_limits(video, sound_kbit_s); });
 }
 
 void Sender::set_muted(std::optional<bool> video, std::optional<bool> audio) {
@@ -147,9 +147,9 @@ void Sender::keyframe_wanted() {
       input->request_keyframe();
 }
 
-void Sender::bitrate_wanted(unsigned kbit_s) {
+void Sender::bitrate_wanted(MediaKind kind, unsigned kbit_s) {
   for (const auto &input : inputs_)
-    if (input->is_video())
+    if (input->is_video() == (kind == MediaKind::kVideo))
       input->set_bitrate(kbit_s);
 }
 

@@ -52,7 +52,7 @@ public:
   // something, or some have for a while.
   void set_inputs(std::vector<std::shared_ptr<Input>> inputs);
   void inputs_changed();
-  void set_limits(const BandwidthLimits &limits);
+  void set_limits(const BandwidthLimits &video, unsigned sound_kbit_s);
   void set_muted(std::optional<bool> video, std::optional<bool> audio);
   void request_keyframe();
   // Says goodbye, then ended().
@@ -79,7 +79,7 @@ private:
     observer_.received(viewer, text);
   }
   void keyframe_wanted() override;
-  void bitrate_wanted(unsigned kbit_s) override;
+  void bitrate_wanted(MediaKind kind, unsigned kbit_s) override;
   void size_wanted(const PictureBox &box) override;
   void problem(int code, const std::string &text, bool fatal) override;
 
