@@ -101,6 +101,18 @@ GST_START_TEST(test_size_is_what_viewers_have_room_for) {
 }
 GST_END_TEST
 
+// 15 pictures a second are more than it can decode: it asks for smaller ones, and gets
+// them.
+GST_START_TEST(test_viewer_that_is_too_slow_gets_smaller_pictures) {
+  Show show;
+  Player slow(show.scene.line(
+      show.play() + " video-decoder=\"avdec_h264 ! identity sleep-time=90000\""));
+  slow.play();
+  slow.expect_caps("sink", "width=(int)320");
+  slow.expect_caps("sink", "width=(int)240");
+}
+GST_END_TEST
+
 // One encoder of sound for all, too: as good as whoever wants most.
 GST_START_TEST(test_sound_is_what_viewers_want_of_it) {
   Show show("", tone());
@@ -349,6 +361,7 @@ static Suite *vdoninjasink_viewers_suite() {
   tcase_add_test(tc, test_muting_is_told);
   tcase_add_test(tc, test_size_may_change);
   tcase_add_test(tc, test_size_is_what_viewers_have_room_for);
+  tcase_add_test(tc, test_viewer_that_is_too_slow_gets_smaller_pictures);
   tcase_add_test(tc, test_sound_is_what_viewers_want_of_it);
   tcase_add_test(tc, test_viewer_is_sent_away);
   tcase_add_test(tc, test_application_talks_with_viewers);
