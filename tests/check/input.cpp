@@ -93,6 +93,16 @@ GST_START_TEST(test_input_fits_pictures_into_a_box) {
 }
 GST_END_TEST
 
+// Of what is encoded already they are asked of whoever does that.
+GST_START_TEST(test_input_asks_upstream_for_keyframes) {
+  Ear ear;
+  InputShow show(test_picture() + " ! x264enc tune=zerolatency key-int-max=1000");
+  show.play().listen(ear, Encoding::kH264);
+  assert_keyframe_on_request(ear, *show.track(Encoding::kH264));
+  fail_if(show.input().encodes());
+}
+GST_END_TEST
+
 GST_START_TEST(test_input_announces_constrained_baseline_with_parameter_sets) {
   Ear ear;
   InputShow show(test_picture());
@@ -393,6 +403,7 @@ static Suite *input_suite() {
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_input_encodes_raw_pictures_in_every_codec);
   tcase_add_test(tc, test_input_fits_pictures_into_a_box);
+  tcase_add_test(tc, test_input_asks_upstream_for_keyframes);
   tcase_add_test(tc, test_input_announces_constrained_baseline_with_parameter_sets);
   tcase_add_test(tc, test_input_encodes_only_what_is_taken);
   tcase_add_test(tc, test_input_encodes_once_for_all_who_listen);

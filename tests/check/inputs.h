@@ -224,6 +224,7 @@ public:
       news.errors.push_back(std::string(error.message) + " (" + debug + ")");
     });
   }
+  void input_resumed(Input &) override {}
   void input_eos(Input &) override {
     say([](InputNews &news) { news.ends++; });
   }

@@ -20,7 +20,7 @@ public:
     std::vector<std::string> states, errors, warnings;
     std::vector<std::string> joined, left; // ids of viewers
     std::string stream_id, link;           // as published
-    bool eos = false;
+    unsigned eos = 0;
   };
 
   // `launch`: with one vdoninjasink, named "out".
@@ -114,7 +114,7 @@ private:
       if (error)
         (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR ? state.errors : state.warnings)
             .emplace_back(error->message);
-      state.eos |= GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS;
+      state.eos += GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS;
       if (GST_MESSAGE_TYPE(message) != GST_MESSAGE_ELEMENT)
         return;
       const GstStructure *s = gst_message_get_structure(message);

@@ -143,6 +143,26 @@ GST_START_TEST(test_eos_ends_with_a_goodbye) {
 }
 GST_END_TEST
 
+// As players do that play a file again and again.
+GST_START_TEST(test_seeking_back_after_the_end) {
+  const Scene scene;
+  Sending sending("videotestsrc ! video/x-raw,width=320,height=180,framerate=15/1 ! " +
+                  sink_line(scene));
+  sending.play();
+  Player player(scene.line());
+  player.play();
+  for (unsigned ends = 1; ends <= 2; ends++) {
+    player.expect_buffers("sink", 5);
+    gst_element_send_event(sending.pipeline(), gst_event_new_eos());
+    sending.expect("EOS", [=](const Sending::State &state) { return state.eos == ends; });
+    sending.expect_left(ends);
+    fail_unless(gst_element_seek_simple(sending.pipeline(), GST_FORMAT_TIME,
+                                        GST_SEEK_FLAG_FLUSH, 0));
+  }
+  player.expect_buffers("sink", 5);
+}
+GST_END_TEST
+
 // What is left when a pad goes is at its end already.
 GST_START_TEST(test_eos_when_the_last_live_pad_is_released) {
   const Scene scene;
@@ -281,6 +301,7 @@ static Suite *vdoninjasink_suite() {
   tcase_add_test(tc, test_encoded_media_pass);
   tcase_add_test(tc, test_viewers_do_not_disturb_each_other);
   tcase_add_test(tc, test_eos_ends_with_a_goodbye);
+  tcase_add_test(tc, test_seeking_back_after_the_end);
   tcase_add_test(tc, test_eos_when_the_last_live_pad_is_released);
   tcase_add_test(tc, test_one_pad_of_each_kind);
   tcase_add_test(tc, test_null_says_goodbye);

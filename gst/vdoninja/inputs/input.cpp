@@ -16,16 +16,6 @@ ObjPtr<GstPad> sink_of(GstElement *element) {
   return ObjPtr<GstPad>::adopt(gst_element_get_static_pad(element, "sink"));
 }
 
-// Keyframes of what is encoded already are made by whoever encodes it.
-std::function<void()> keyframe_from_upstream(GstPad *pad) {
-  auto weak = std::make_shared<WeakPtr<GstPad>>(pad);
-  return [weak] {
-    if (const auto sink = weak->lock())
-      gst_pad_push_event(sink.get(), gst_video_event_new_upstream_force_key_unit(
-                                         GST_CLOCK_TIME_NONE, TRUE, 0));
-  };
-}
-
 } // namespace
 
 std::shared_ptr<Input> Input::create(InputConfig config, InputObserver &observer) {
@@ -344,7 +334,6 @@ bool Input::set_encoded(GstCaps *caps, const EncodingFacts &facts) {
     config.encoding = facts.encoding;
     config.true_profile = config_.true_profile;
     config.patience_us = config_.patience_us;
-    config.request_keyframe = keyframe_from_upstream(pad_.get());
     config.warn = [weak = weak_from_this()](const std::string &text,
                                             const std::string &debug) {
       if (const auto self = weak.lock())
@@ -449,15 +438,20 @@ GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   return gst_proxy_pad_chain_default(pad, parent, buffer);
 }
 
+void Input::resume() {
+  if (ended_.exchange(false))
+    tell([&](InputObserver &observer) { observer.input_resumed(*this); });
+}
+
 gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
   EventPtr own(event);
   switch (GST_EVENT_TYPE(event)) {
   case GST_EVENT_STREAM_START:
-    ended_ = false;
+    resume();
     live_known_ = false;
     break;
   case GST_EVENT_FLUSH_STOP:
-    ended_ = false;
+    resume();
     if (tee_ || passing_)
       flow_ = GST_FLOW_OK;
     retimer_.restart();
@@ -481,14 +475,12 @@ gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
   }
   case GST_EVENT_GAP:
     return TRUE; // in times that are not ours
-  case GST_EVENT_EOS: {
+  case GST_EVENT_EOS:
     ended_ = true;
-    const bool inside = tee_ || passing_;
-    if (inside)
+    if (tee_ || passing_)
       gst_pad_event_default(pad, parent, own.release());
     tell([&](InputObserver &observer) { observer.input_eos(*this); });
     return TRUE;
-  }
   default:
     break;
   }

@@ -46,6 +46,8 @@ public:
   // Upstream is at its end; up to three frames are still being encoded. Thread:
   // streaming.
   virtual void input_eos(Input &input) = 0;
+  // It goes on after its end: somebody seeked back, or another stream came. Thread: any.
+  virtual void input_resumed(Input &input) = 0;
   // For the signal `encoder-setup`: about to start. Thread: the pool.
   virtual void encoder_made(Input &input, GstElement *encoder) = 0;
 };
@@ -93,6 +95,7 @@ private:
   // Streaming thread.
   GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer);
   gboolean event(GstPad *pad, GstObject *parent, GstEvent *event);
+  void resume();
   void learn_liveness(GstPad *pad);
   GstClockTime running_now() const;
   bool set_caps(GstCaps *caps);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "passthrough.h"
 
+#include <gst/video/video.h>
+
 #include "sample-sink.h"
 
 namespace vdn {
@@ -47,10 +49,20 @@ std::shared_ptr<Passthrough> Passthrough::create(PassthroughConfig config,
   made->sink_ = sink;
   MediaTrack::Source source;
   source.demand_changed = [] {}; // it comes anyhow
-  source.keyframe = made->config_.request_keyframe;
+  source.keyframe = [weak] {
+    if (const auto self = weak.lock())
+      self->request_keyframe();
+  };
   made->track_ = std::make_shared<MediaTrack>(
       made->config_.encoding, made->config_.true_profile, std::move(source));
   return made;
+}
+
+// They are made by whoever encodes. Thread: any.
+void Passthrough::request_keyframe() {
+  const auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin_.get(), "sink"));
+  gst_pad_push_event(sink.get(), gst_video_event_new_upstream_force_key_unit(
+                                     GST_CLOCK_TIME_NONE, TRUE, 0));
 }
 
 void Passthrough::set_sync(bool sync) {

@@ -17,7 +17,6 @@ struct PassthroughConfig {
   gint64 patience_us = 3 * G_USEC_PER_SEC; // until the first picture
   // Each is said once. Thread: streaming.
   std::function<void(const std::string &text, const std::string &debug)> warn;
-  std::function<void()> request_keyframe; // of whoever encodes. Thread: any.
 };
 
 class Passthrough : public std::enable_shared_from_this<Passthrough> {
@@ -37,6 +36,7 @@ public:
 
 private:
   explicit Passthrough(PassthroughConfig config) : config_(std::move(config)) {}
+  void request_keyframe();
   void warn_once(unsigned what, const char *text);
   void taken(GstSample *sample);
 

@@ -354,6 +354,7 @@ void Publisher::end(const std::string &peer, bool say_bye, const std::string &wh
   }
   update_rate();
   update_size();
+  update_sound();
   update_state();
   if (joined)
     observer_.viewer_left(peer, why);

@@ -32,7 +32,10 @@ Publisher::Publisher(Loop &loop, GstBin *home, std::shared_ptr<Disposer> dispose
       keyframe_(loop), linger_(loop), conflict_(loop) {}
 
 Publisher::~Publisher() {
-  close_all();
+  for (auto &[peer, viewer] : viewers_)
+    viewer.watcher->close();
+  for (auto &[since, watcher] : leaving_)
+    watcher->close();
 }
 
 void Publisher::connect() {
@@ -144,13 +147,20 @@ bool Publisher::leave() {
   return heard;
 }
 
-void Publisher::close_all() {
-  for (auto &[peer, viewer] : viewers_)
-    viewer.watcher->close();
-  viewers_.clear();
-  for (auto &[since, watcher] : leaving_)
-    watcher->close();
-  leaving_.clear();
+void Publisher::come_back() {
+  if (!std::exchange(left_, false))
+    return;
+  end_all();
+  seeded_ = false;
+  if (presence_.is_open())
+    announce();
+  else
+    presence_.open();
+}
+
+void Publisher::end_all() {
+  while (!viewers_.empty())
+    end(std::string(viewers_.begin()->first), false, "the stream ended");
 }
 
 size_t Publisher::viewers() const {
@@ -271,6 +281,8 @@ void Publisher::received(const Message &message) {
 // ---------------------------------------------------------------------------------
 
 void Publisher::update_state() {
+  if (left_)
+    return; // it stays as it was
   PublisherState state = PublisherState::kConnecting;
   if (failed_)
     state = PublisherState::kFailed;
@@ -296,7 +308,6 @@ void Publisher::tick() {
   serve_waiting();
   update_rate();
   update_size();
-  update_sound();
   for (const auto &[peer, viewer] : viewers_)
     if (viewer.watcher->waits_for_keyframe())
       keyframe_wanted(*viewer.watcher,

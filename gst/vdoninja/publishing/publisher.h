@@ -94,7 +94,10 @@ public:
   bool kick(const std::string &viewer);
   // Says goodbye to all; false when there is nobody to hear it.
   bool leave();
-  void close_all();
+  // Once they have heard it.
+  void end_all();
+  // Announces the stream again, if it has left. Who heard the goodbye has to ask anew.
+  void come_back();
 
   PublisherState state() const { return state_; }
   // Of video, as the encoders are told.

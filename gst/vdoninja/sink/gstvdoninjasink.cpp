@@ -336,6 +336,15 @@ void vdn::PublishImpl::input_eos(Input &input) {
   finish_if_ended(self);
 }
 
+void vdn::PublishImpl::input_resumed(Input &input) {
+  {
+    Lock lock(mutex);
+    ended_inputs.erase(&input);
+  }
+  if (auto current = current_sender(self))
+    current->resume();
+}
+
 void vdn::PublishImpl::encoder_made(Input &, GstElement *encoder) {
   emit_encoder(self, encoder);
 }
@@ -433,6 +442,17 @@ static void gst_vdoninja_sink_release_pad(GstElement *element, GstPad *pad) {
   gst_element_remove_pad(element, pad);
 }
 
+// Seeks go to each pad's upstream once, not once for each encoder behind it.
+static gboolean gst_vdoninja_sink_send_event(GstElement *element, GstEvent *event) {
+  if (GST_EVENT_TYPE(event) != GST_EVENT_SEEK)
+    return GST_ELEMENT_CLASS(gst_vdoninja_sink_parent_class)->send_event(element, event);
+  gboolean sent = FALSE;
+  for (const auto &pad : current_pads(GST_VDONINJA_SINK(element)))
+    sent |= gst_pad_push_event(pad.get(), gst_event_ref(event));
+  gst_event_unref(event);
+  return sent;
+}
+
 static void gst_vdoninja_sink_finalize(GObject *object) {
   delete GST_VDONINJA_SINK(object)->impl;
   G_OBJECT_CLASS(gst_vdoninja_sink_parent_class)->finalize(object);
@@ -461,6 +481,7 @@ static void gst_vdoninja_sink_class_init(GstVdoNinjaSinkClass *klass) {
 
   object_class->finalize = gst_vdoninja_sink_finalize;
   element_class->change_state = GST_DEBUG_FUNCPTR(gst_vdoninja_sink_change_state);
+  element_class->send_event = GST_DEBUG_FUNCPTR(gst_vdoninja_sink_send_event);
   element_class->request_new_pad = GST_DEBUG_FUNCPTR(gst_vdoninja_sink_request_new_pad);
   element_class->release_pad = GST_DEBUG_FUNCPTR(gst_vdoninja_sink_release_pad);
   GST_BIN_CLASS(klass)->handle_message =

@@ -37,6 +37,7 @@ struct PublishImpl final : SenderObserver, InputObserver {
                      const std::string &debug) override;
   void input_failed(Input &input, const GError &error, const std::string &debug) override;
   void input_eos(Input &input) override;
+  void input_resumed(Input &input) override;
   void encoder_made(Input &input, GstElement *encoder) override;
 
   GstVdoNinjaSink *const self;

@@ -175,9 +175,16 @@ void Sender::finish() {
     farewell_ = std::make_unique<Timer>(*loop_);
     const bool heard = publisher_->leave();
     farewell_->start(heard ? kFarewellMs : 0, [this] {
-      publisher_->close_all();
+      publisher_->end_all();
       observer_.ended();
     });
+  });
+}
+
+void Sender::resume() {
+  loop_->post([this] {
+    farewell_.reset();
+    publisher_->come_back();
   });
 }
 

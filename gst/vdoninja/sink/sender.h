@@ -55,8 +55,9 @@ public:
   void set_limits(const BandwidthLimits &video, unsigned sound_kbit_s);
   void set_muted(std::optional<bool> video, std::optional<bool> audio);
   void request_keyframe();
-  // Says goodbye, then ended().
+  // Says goodbye, then ended(), unless there is more to come before that.
   void finish();
+  void resume();
   bool send(const std::string &viewer, const std::string &json);
   bool kick(const std::string &viewer);
   unsigned viewers();
