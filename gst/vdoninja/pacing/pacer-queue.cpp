@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kMs = 1000;
 // Packets leave in bursts of so much time, to wake up less often; what the thread is late
 // by is made up for up to the same.
-constexpr int64_t kBurstUs = 5 * kMs;
+constexpr int64_t kBurstUs = 10 * kMs;
 // Nothing that moves waits for so long: the way out is blocked.
 constexpr int64_t kBlockedUs = 2 * PacerQueue::kLongestWaitUs;
 constexpr size_t kMostBytes = 4 << 20;
@@ -121,10 +121,11 @@ PacerQueue::Packets *PacerQueue::next(int64_t now_us) {
   return const_cast<Packets *>(std::as_const(*this).next(now_us));
 }
 
-std::optional<PacerQueue::Packet> PacerQueue::pop(int64_t now_us) {
+std::optional<PacerQueue::Packet> PacerQueue::pop(int64_t now_us,
+                                                  std::optional<Kind> only) {
   Packets *const packets = next(now_us);
   bursting_ = packets != nullptr;
-  if (!packets)
+  if (!packets || (only && packets->front().kind != *only))
     return std::nullopt;
   const double rate = bytes_per_us(now_us);
   Packet packet = std::move(packets->front());

@@ -38,8 +38,9 @@ public:
 
   // Takes it, unless it is video of a picture that cannot be decoded any more.
   void push(Packet packet);
-  // The next that may leave now; nullopt while there is none.
-  std::optional<Packet> pop(int64_t now_us);
+  // The next that may leave now; nullopt while there is none, or while it is of another
+  // kind than `only`.
+  std::optional<Packet> pop(int64_t now_us, std::optional<Kind> only = std::nullopt);
   // When pop() has one; nullopt while nothing waits.
   std::optional<int64_t> due_us(int64_t now_us) const;
   void clear();

@@ -14,10 +14,12 @@ namespace {
 // Kinds sort as they have to come.
 using Events = std::map<GstEventType, vdn::EventPtr>;
 
+using PacketsPtr = vdn::MiniPtr<GstBufferList>;
+
 // What the thread does next: one of them.
 struct Work {
   vdn::EventPtr event;
-  vdn::BufferPtr buffer;
+  PacketsPtr packets;
 };
 
 struct Impl {
@@ -186,6 +188,19 @@ static gboolean src_event(GstPad *pad, GstObject *parent, GstEvent *event) {
   return gst_pad_event_default(pad, parent, event);
 }
 
+// What leaves now, of one stream: rtpsession takes a list for packets of one source, and
+// reports tell one time of sending for all of it.
+static PacketsPtr take_packets(PacerQueue *queue) {
+  const gint64 now = g_get_monotonic_time();
+  auto packet = queue->pop(now);
+  if (!packet)
+    return nullptr;
+  PacketsPtr packets(gst_buffer_list_new());
+  for (const auto kind = packet->kind; packet; packet = queue->pop(now, kind))
+    gst_buffer_list_add(packets.get(), packet->buffer.release());
+  return packets;
+}
+
 // The next to go on; nullopt when the thread ends.
 static std::optional<Work> take(Impl *impl) {
   Lock lock(impl->mutex);
@@ -198,8 +213,8 @@ static std::optional<Work> take(Impl *impl) {
       impl->events.erase(first);
       return work;
     }
-    if (auto packet = impl->queue.pop(g_get_monotonic_time()))
-      return Work{nullptr, std::move(packet->buffer)};
+    if (auto packets = take_packets(&impl->queue))
+      return Work{nullptr, std::move(packets)};
     const auto due = impl->queue.due_us(g_get_monotonic_time());
     if (!due && impl->eos)
       return Work{std::move(impl->eos), nullptr};
@@ -223,7 +238,7 @@ static void run(gpointer self) {
     gst_pad_push_event(impl->src, work->event.release());
     return;
   }
-  const GstFlowReturn flow = gst_pad_push(impl->src, work->buffer.release());
+  const GstFlowReturn flow = gst_pad_push_list(impl->src, work->packets.release());
   Lock lock(impl->mutex);
   // Who flushes tells what is before us by itself.
   if (!impl->active || flow == GST_FLOW_FLUSHING || flow == GST_FLOW_OK)
