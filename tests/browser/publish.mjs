@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Publishes the page in this folder from a headless Chromium, or watches with the other one:
-// see usage below. One line of JSON per event on stdout. A line "reload" on stdin reloads
-// the page; the end of stdin, SIGTERM or SIGINT ends the program.
+// Publishes the page in this folder from a headless Chromium, or watches with the other one,
+// in that or in Firefox: see usage below. One line of JSON per event on stdout. A line
+// "reload" on stdin reloads the page; the end of stdin, SIGTERM or SIGINT ends the program.
 import {createServer} from 'node:http';
 import {readFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
 import {parseArgs} from 'node:util';
-import {chromium} from 'playwright-core';
+import {chromium, firefox} from 'playwright-core';
 
 const USAGE = `usage: publish.mjs --server URL --stream-id ID
   --dialect hosted|custom   of the server (hosted)
@@ -17,7 +17,8 @@ const USAGE = `usage: publish.mjs --server URL --stream-id ID
   --camera FILE             a film (.mjpeg, .y4m) that the camera sees, instead of stamps
   --watch                   the stream, on this machine's loopback, and tell of each picture
   --seconds N               to run, 0: until stdin ends (0)
-  --chromium FILE           the browser (/usr/bin/chromium)`;
+  --chromium FILE           the browser (/usr/bin/chromium)
+  --firefox FILE            another browser, to watch with`;
 
 const TYPES = {html: 'text/html; charset=utf-8', js: 'text/javascript'};
 
@@ -30,6 +31,14 @@ const FLAGS = [
   '--no-first-run', '--no-proxy-server',
 ];
 
+// As the flags of Chromium: addresses in candidates, those of loopback too, and playing
+// without a click.
+const PREFS = {
+  'media.peerconnection.ice.obfuscate_host_addresses': false,
+  'media.peerconnection.ice.loopback': true,
+  'media.autoplay.default': 0,
+};
+
 function report(event, more = {}) {
   console.log(JSON.stringify({event, ...more}));
 }
@@ -40,9 +49,11 @@ function parse() {
     server: text, 'stream-id': text, codec: text, password: text,
     dialect: {...text, default: 'hosted'}, size: {...text, default: '1280x720'},
     seconds: {...text, default: '0'}, camera: text, watch: {type: 'boolean'},
-    chromium: {...text, default: '/usr/bin/chromium'}}});
+    chromium: {...text, default: '/usr/bin/chromium'}, firefox: text}});
   if (!values.server || !values['stream-id'])
     throw new Error('--server and --stream-id are needed');
+  if (values.firefox && !values.watch)
+    throw new Error('--firefox needs --watch');
   if (!/^\d+x\d+$/.test(values.size))
     throw new Error(`--size is WIDTHxHEIGHT, not ${values.size}`);
   return values;
@@ -74,8 +85,8 @@ function pageUrl(origin, options) {
   return url.href;
 }
 
-async function openPage(browser, url) {
-  const context = await browser.newContext({permissions: ['camera', 'microphone']});
+async function openPage(browser, url, permissions) {
+  const context = await browser.newContext({permissions});
   const page = await context.newPage();
   await page.exposeFunction('report', text => console.log(text));
   page.on('pageerror', error => report('fatal', {message: String(error)}));
@@ -106,17 +117,25 @@ function flags({camera, watch}) {
           ...watch ? ['--allow-loopback-in-peer-connection'] : []];
 }
 
+function launch(options) {
+  const ours = {handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false};
+  if (options.firefox)
+    // The channel of a Firefox as Mozilla and Debian ship it.
+    return firefox.launch({...ours, channel: 'moz-firefox',
+                           executablePath: options.firefox, firefoxUserPrefs: PREFS});
+  return chromium.launch({
+    ...ours, executablePath: options.chromium, args: flags(options),
+    // Chromium has no sandbox for root.
+    chromiumSandbox: process.getuid() !== 0});
+}
+
 async function main(options) {
   const server = await serve();
-  const browser = await chromium.launch({
-    executablePath: options.chromium,
-    args: flags(options),
-    // Chromium has no sandbox for root.
-    chromiumSandbox: process.getuid() !== 0,
-    handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false});
+  const browser = await launch(options);
   try {
     const page = await openPage(
-      browser, pageUrl(`http://127.0.0.1:${server.address().port}`, options));
+      browser, pageUrl(`http://127.0.0.1:${server.address().port}`, options),
+      options.firefox ? [] : ['camera', 'microphone']); // Firefox knows no such names
     await untilTheEnd(page, Number(options.seconds));
     // Leaving the page lets it say goodbye.
     await page.goto('about:blank').catch(() => {});

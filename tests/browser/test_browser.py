@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A page in Chromium publishes in the manner of VDO.Ninja's web client; its pictures
-arrive in NumPy, all through vdoninjasrc and shmnumpysink in gst-launch-1.0."""
+arrive in NumPy, all through vdoninjasrc and shmnumpysink in gst-launch-1.0. Another, there
+and in Firefox, watches what vdoninjasink publishes."""
 import os
 import shutil
 import socket
@@ -21,6 +22,7 @@ RECOVER_S = 40
 FRAMES = 45
 TONE_HZ = 440
 RATE = 48000
+FIREFOX = shutil.which("firefox-esr")
 
 
 def missing():
@@ -141,13 +143,8 @@ def test_published_by_a_browser(name, tmp_path, capsys, codec, password, dialect
               f"after a reload frames in {first.when - left:.2f} s, 1280x720 {again:.2f} s later")
 
 
-@pytest.mark.parametrize("codecs, password, dialect", [
-    ("<H264,VP8>", None, "hosted"),
-    ("<VP8>", "Open, Sesame & 100%!", "custom"),
-    ("<VP9>", "off", "hosted"),
-])
-def test_watched_by_a_browser(codecs, password, dialect):
-    """What vdoninjasink publishes is shown by a page that knows nothing of it."""
+def watched(codecs, password, dialect, **browser):
+    """Whether enough pictures are shown of what vdoninjasink publishes."""
     sink = ["vdoninjasink", "stream-id=browser_cam", f"signaling={dialect}",
             f"video-codecs={codecs}"]
     if password is not None:
@@ -156,7 +153,22 @@ def test_watched_by_a_browser(codecs, password, dialect):
                "video/x-raw,width=640,height=360,framerate=30/1", "!"]
     with programs.Server(dialect) as server, \
             programs.Launch(*picture, *sink, f"server={server.url}") as launch, \
-            programs.Viewer(server, "browser_cam", password=password,
-                            dialect=dialect) as viewer:
-        assert viewer.pictures(FRAMES, START_S) >= FRAMES
-        assert launch.running()
+            programs.Viewer(server, "browser_cam", password=password, dialect=dialect,
+                            **browser) as viewer:
+        return viewer.pictures(FRAMES, START_S) >= FRAMES and launch.running()
+
+
+@pytest.mark.parametrize("codecs, password, dialect", [
+    ("<H264,VP8>", None, "hosted"),
+    ("<VP8>", "Open, Sesame & 100%!", "custom"),
+    ("<VP9>", "off", "hosted"),
+])
+def test_watched_by_a_browser(codecs, password, dialect):
+    """By a page that knows nothing of it."""
+    assert watched(codecs, password, dialect)
+
+
+@pytest.mark.skipif(not FIREFOX, reason="firefox-esr is not installed")
+def test_watched_by_firefox():
+    """Which may have no H.264, and takes VP8 then."""
+    assert watched("<H264,VP8>", None, "hosted", firefox=FIREFOX)
