@@ -36,12 +36,15 @@ import stamp  # noqa: E402
 
 SUPPORT = os.path.join(BUILD, "tests", "support")
 REPLACED = "psm_raspininja_streamid"  # publish.py knows no other name
-# publish.py asks for GStreamer's version before gst_init(), which some bindings refuse.
+# publish.py asks for GStreamer's version before gst_init(), which some bindings refuse;
+# and to it Bin.add() has failed, with --multiviewer, where those return nothing.
 PUBLISH_PY = """
 import os, sys, gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst
 Gst.init(None)
+add = Gst.Bin.add
+Gst.Bin.add = lambda self, *elements: add(self, *elements) or True
 sys.argv = sys.argv[1:]
 __file__ = sys.argv[0]
 sys.path.insert(0, os.path.dirname(__file__))
@@ -170,12 +173,16 @@ def ours(args, server, stream_id):
         return receive(command, frames, args.seconds, args.settle)
 
 
+def publish_py(folder, server, *options):
+    """The command that runs publish.py, with video in H.264 only."""
+    return [sys.executable, "-c", PUBLISH_PY, os.path.join(folder, "publish.py"), "--h264",
+            "--noaudio", "--server", server, "--stun-server", "false", *options]
+
+
 def replaced(args, server, stream_id, extra):
     if os.path.exists(f"/dev/shm/{REPLACED}"):
         raise SystemExit(f"/dev/shm/{REPLACED} is in use")
-    command = [sys.executable, "-c", PUBLISH_PY, os.path.join(args.publish_py, "publish.py"),
-               "--framebuffer", stream_id, "--h264", "--noaudio", "--server", server,
-               "--stun-server", "false", *extra]
+    command = publish_py(args.publish_py, server, "--framebuffer", stream_id, *extra)
     try:
         with shmnumpy.open_legacy(REPLACED) as frames:
             return receive(command, frames, args.seconds, args.settle)
