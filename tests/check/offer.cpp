@@ -198,8 +198,10 @@ GST_START_TEST(test_offer_bundle) {
        {"BUNDLE", "BUNDLE ", "BUNDLE 0 1", "BUNDLE 0 1 2 3", "BUNDLE x", "BUNDLE 0 1 2 2",
         "BUNDLE 0 1 2\r\na=group:BUNDLE 0 1 2"})
     assert_refused(replace(plain_offer(), "BUNDLE 0 1 2", mids), OFFER_ERROR_SYNTAX);
-  assert_refused(replace(plain_offer(), "a=group:BUNDLE 0 1 2\r\n", ""),
-                 OFFER_ERROR_SYNTAX);
+  for (const char *none : {"", "a=group\r\n", "a=group:\r\n", "a=group: \r\n",
+                           "a=group: BUNDLE 0 1 2\r\n", "a=group:BUNDLED 0 1 2\r\n"})
+    assert_refused(replace(plain_offer(), "a=group:BUNDLE 0 1 2\r\n", none),
+                   OFFER_ERROR_SYNTAX);
   // webrtcbin reads the first group line only.
   const Offer offer =
       must_read(replace(plain_offer(), "a=group:", "a=group:LS 1 2\r\na=group:"));

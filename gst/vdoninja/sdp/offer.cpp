@@ -103,7 +103,7 @@ bool check_mids(const SdpText &text, Offer *offer, GError **error) {
 // webrtcbin names the transport after the first, and makes another one when that changes.
 bool check_bundle(SdpText *text, const Offer &offer, GError **error) {
   text->session.remove_if([](std::string_view line) {
-    return line.rfind("a=group:", 0) == 0 && line.rfind("a=group:BUNDLE", 0) != 0;
+    return line.rfind("a=group", 0) == 0 && split_words(line)[0] != "a=group:BUNDLE";
   });
   const auto groups = text->session.values("group");
   if (groups.size() > 1)
