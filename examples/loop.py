@@ -22,6 +22,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from typing import Callable, Iterator, List, Optional
 
@@ -80,7 +81,10 @@ def local_stream(args: argparse.Namespace) -> Iterator[None]:
     def start(*arguments: str) -> str:
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
         started.append(process)
-        return process.stdout.readline().strip()
+        line = process.stdout.readline().strip()
+        # Or it would wait for us to read.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        return line
 
     try:
         args.server = start(os.path.join(support, "vdoninja-handshake"))
