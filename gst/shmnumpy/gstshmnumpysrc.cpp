@@ -486,8 +486,7 @@ static void gst_shm_numpy_src_class_init(GstShmNumpySrcClass *klass) {
   gst_element_class_add_static_pad_template(element_class, &source);
   gst_element_class_set_static_metadata(
       element_class, "Shared memory source for NumPy", "Source/Video",
-      "Takes frames of Python and other programs from named shared memory",
-      "gst-vdoninja");
+      "Takes frames of other programs from named shared memory", "gst-vdoninja");
 
   GST_DEBUG_CATEGORY_INIT(shmnumpysrc_debug, "shmnumpysrc", 0,
                           "frames from named shared memory");
