@@ -56,6 +56,6 @@ if command -v lintian >/dev/null; then
   lintian --fail-on error,warning --display-info ../*.changes
 fi
 
-rm -f "$output"/{gst-vdoninja,gstreamer1.0-vdoninja,python3-shmnumpy,libshmnumpy-dev}_*
-cp ../gst*vdoninja_* ../python3-shmnumpy_* ../libshmnumpy-dev_* "$output"
+rm -f "$output"/{gst-vdoninja,gstreamer1.0-vdoninja,python3-shmnumpy,libshmnumpy-writer0,libshmnumpy-dev}_*
+cp ../gst*vdoninja_* ../python3-shmnumpy_* ../libshmnumpy-*_* "$output"
 echo "Install them with: sudo apt install $output/*.deb"

@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kept=build-packages
-names=(gstreamer1.0-vdoninja python3-shmnumpy libshmnumpy-dev)
+names=(gstreamer1.0-vdoninja python3-shmnumpy libshmnumpy-writer0 libshmnumpy-dev)
 
 fail() {
   echo "packages: $1" >&2

@@ -38,7 +38,7 @@ def _library() -> ctypes.CDLL:
     except OSError as error:
         raise ImportError(
             f"{error}: shmnumpy.create() needs {_LIBRARY}, which the package "
-            "gstreamer1.0-vdoninja has; after an installation from source run ldconfig"
+            "libshmnumpy-writer0 has; after an installation from source run ldconfig"
         ) from error
     pointer, number, error = ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(_Error)
     for name, result, arguments in (
@@ -56,7 +56,7 @@ def _library() -> ctypes.CDLL:
         function.restype, function.argtypes = result, arguments
     if library.shmnumpy_writer_abi() >> 16 != MAJOR:
         raise ImportError(f"{_LIBRARY} is of another version: install the package "
-                          "gstreamer1.0-vdoninja that belongs to this module")
+                          "libshmnumpy-writer0 that belongs to this module")
     return library
 
 
