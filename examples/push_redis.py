@@ -10,6 +10,7 @@ the number of each frame as it is stored.
 import sys
 
 from common import Run, encode_jpeg, parser
+from redis_common import connected
 
 
 def main() -> int:
@@ -19,24 +20,16 @@ def main() -> int:
     options.add_argument("--width", type=int, default=0, help="at most, pixels; 0 = any")
     options.add_argument("--quality", type=int, default=85, help="1 to 100")
     args = options.parse_args()
-    try:
-        import redis
-    except ImportError:
-        sys.exit("this example needs redis: apt install python3-redis redis-server")
-    client = redis.Redis.from_url(args.redis)
-    try:
-        client.ping()
-    except redis.exceptions.RedisError as error:
-        sys.exit(f"no Redis at {args.redis}: {error}")
     run = Run(args)
-    for frame in run:
-        with client.pipeline() as pipeline:
-            pipeline.hset(args.key, mapping={
-                "jpeg": encode_jpeg(frame, args.quality, args.width),
-                "number": frame.number, "width": frame.width, "height": frame.height,
-                "captured": frame.capture_time or frame.publish_utc})
-            pipeline.publish(args.key, frame.number)
-            pipeline.execute()
+    with connected(args.redis) as client:
+        for frame in run:
+            with client.pipeline() as pipeline:
+                pipeline.hset(args.key, mapping={
+                    "jpeg": encode_jpeg(frame, args.quality, args.width),
+                    "number": frame.number, "width": frame.width, "height": frame.height,
+                    "captured": frame.capture_time or frame.publish_utc})
+                pipeline.publish(args.key, frame.number)
+                pipeline.execute()
     print(f"{run.count} frames stored under {args.key}")
     return run.status
 

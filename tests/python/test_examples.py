@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -182,49 +181,6 @@ def test_push_udp(stream):
                               f"127.0.0.1:{port}", "--width", "160")
         assert "5 of 5 frames sent" in printed
         assert receiver.recv(65536)[:2] == b"\xff\xd8"
-
-
-@pytest.fixture
-def redis_url(tmp_path):
-    """A redis-server on a socket of its own."""
-    if not shutil.which("redis-server"):
-        pytest.skip("redis-server is not installed")
-    pytest.importorskip("redis", reason="python3-redis is not installed")
-    path = tmp_path / "redis.sock"
-    process = subprocess.Popen(
-        ["redis-server", "--port", "0", "--unixsocket", path, "--save", "",
-         "--dir", tmp_path], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "ready to accept connections" in line.lower():
-            break
-    threading.Thread(target=process.stdout.read, daemon=True).start()
-    yield f"unix://{path}"
-    process.terminate()
-    process.wait(timeout=seconds(20))
-
-
-def test_push_redis(stream, redis_url):
-    import redis
-    client = redis.Redis.from_url(redis_url)
-    with client.pubsub() as channel:
-        channel.subscribe("camera")
-        assert channel.get_message(timeout=seconds(20))["type"] == "subscribe"
-        printed = run_example("push_redis.py", "--name", stream, "--frames", "5",
-                              "--redis", redis_url, "--key", "camera")
-        assert "5 frames stored under camera" in printed
-        heard = [int(channel.get_message(timeout=seconds(20))["data"]) for _ in range(5)]
-    stored = client.hgetall("camera")
-    assert heard == sorted(heard) and heard[-1] == int(stored[b"number"])
-    assert stored[b"jpeg"][:2] == b"\xff\xd8" and stored[b"width"] == b"320"
-
-
-def test_push_redis_without_a_server_says_so(stream):
-    pytest.importorskip("redis", reason="python3-redis is not installed")
-    result = subprocess.run(
-        [sys.executable, os.path.join(EXAMPLES, "push_redis.py"), "--name", stream,
-         "--redis", "unix:///nonexistent.sock"], capture_output=True, text=True,
-        timeout=seconds(60))
-    assert result.returncode == 1 and result.stderr.startswith("no Redis at unix:///non")
 
 
 def test_motion_is_seen(stream):
