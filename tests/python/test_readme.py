@@ -5,6 +5,7 @@ A block of `sh` or `python` that needs a stream has a comment above it: <!-- run
 <!-- run: codec=h264 password=secret --> for what the publisher must be, <!-- run: once -->
 for a program that ends by itself, <!-- run: ring --> for a line that takes frames from
 shared memory, <!-- run: publish --> for one that publishes, which a viewer then watches,
+<!-- run: page --> for a program that serves pictures on port 5000,
 <!-- skip: why --> for what cannot run here. A launch line in a block without one fails the
 test.
 
@@ -14,6 +15,7 @@ While a line records, the picture grows to twice its size and back, as one does 
 somebody turns a phone; all of it must be in the file, and be decoded without a complaint.
 """
 import contextlib
+import importlib.util
 import os
 import re
 import shlex
@@ -21,6 +23,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -250,7 +253,11 @@ def check_recording(folder):
 
 
 def run_python(text, name, options):
-    """Until it has printed something about ten frames."""
+    """Until it has printed something about ten frames, or shown them on a page."""
+    for module in re.findall(r"^(?:import|from) (\w+)", text, re.M):
+        if module != "shmnumpy" and not importlib.util.find_spec(module):
+            pytest.skip(f"the Python module {module} is not installed")
+    look_at = look_at_page if options == "page" else print_frames
     if '("abc"' in text:
         with needs(options) as publisher:
             place = f'server="{publisher.server}", signaling="hosted"'
@@ -260,7 +267,7 @@ def run_python(text, name, options):
         text = text.replace("shmnumpy.open(", f'shmnumpy.open("{name}", ').replace(", )", ")")
         source = "videotestsrc is-live=true ! video/x-raw,width=320,height=180"
         with Pipeline(f"{source} ! shmnumpysink shm-name={name} udp-port=0"):
-            print_frames(text)
+            look_at(text)
     else:
         print_frames(text)
 
@@ -271,6 +278,25 @@ def print_frames(program):
         lines = [process.stdout.readline() for _ in range(FRAMES)]
         os.killpg(process.pid, signal.SIGTERM)  # and what it forked
     assert all(lines), lines
+
+
+def look_at_page(program):
+    """Ten pictures come from it, on a port that it is given."""
+    assert "port=5000" in program
+    with subprocess.Popen([sys.executable, "-c", program.replace("port=5000", "port=0")],
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            place = next((found[0] for line in process.stderr
+                          if (found := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
+            assert place, "it told no address"
+            with urllib.request.urlopen(place, timeout=DEADLINE) as page:
+                heads = seen = 0
+                while heads <= FRAMES and (line := page.readline()):
+                    heads += line == b"Content-Type: image/jpeg\r\n"
+                    seen += line.startswith(b"\xff\xd8")  # a JPEG begins
+        finally:
+            process.terminate()
+    assert seen == FRAMES
 
 
 def test_figures_of_the_readme_are_those_of_the_table():
