@@ -105,6 +105,36 @@ GST_START_TEST(test_backlog_latency_is_no_lateness) {
 }
 GST_END_TEST
 
+// None comes after 190 ms: from 340 ms on those that wait are spread, until their
+// latency.
+GST_START_TEST(test_backlog_spreads_what_waits_over_a_silence) {
+  Line line;
+  line.backlog.set_delay(200 * kMs);
+  line.backlog.set_latency(300 * kMs);
+  line.push("KPPPPPPPPPPPPPPPPPPP");
+  std::string when;
+  for (gint64 ms = 0; ms < 600; ms++)
+    if (!line.take(ms).empty())
+      when += std::to_string(ms) + " ";
+  fail_unless_equals_string(when.c_str(),
+                            "200 210 220 230 240 250 260 270 280 290 300 310 320 330 "
+                            "360 390 420 450 480 490 ");
+}
+GST_END_TEST
+
+// What comes meanwhile ends it: what should have gone on already does so at once.
+GST_START_TEST(test_backlog_spreads_no_longer_than_the_silence) {
+  Line line;
+  line.backlog.set_delay(200 * kMs);
+  line.backlog.set_latency(300 * kMs);
+  line.push("KPPPPPPPPPPPPPPPPPPP");
+  assert_taken(line, 330, "0 1 2 3 4 5 6 7 8 9 10 11 12 13");
+  assert_taken(line, 355, "");
+  line.push("PPPP");
+  assert_taken(line, 355, "14 15");
+}
+GST_END_TEST
+
 GST_START_TEST(test_backlog_asks_once_a_second) {
   Line line;
   line.push("KPP");
@@ -204,6 +234,8 @@ static Suite *backlog_suite() {
   tcase_add_test(tc, test_backlog_drops_what_nobody_refers_to);
   tcase_add_test(tc, test_backlog_skips_to_the_newest_keyframe);
   tcase_add_test(tc, test_backlog_latency_is_no_lateness);
+  tcase_add_test(tc, test_backlog_spreads_what_waits_over_a_silence);
+  tcase_add_test(tc, test_backlog_spreads_no_longer_than_the_silence);
   tcase_add_test(tc, test_backlog_asks_once_a_second);
   tcase_add_test(tc, test_backlog_gives_up_beyond_the_bound);
   tcase_add_test(tc, test_backlog_without_keyframes);

@@ -8,6 +8,11 @@ namespace vdn {
 namespace {
 
 constexpr gint64 kAskAgainUs = G_USEC_PER_SEC;
+// So long after the next should have come those that wait are spread, three times as far
+// from each other, but no further than anybody sees.
+constexpr gint64 kSilenceUs = 140000;
+constexpr int kSpread = 3;
+constexpr gint64 kLongestIntervalUs = 50000;
 
 } // namespace
 
@@ -16,6 +21,10 @@ void Backlog::push(Item item) {
     bytes_ += gst_buffer_get_size(item.buffer.get());
   if (!item.ideal_us)
     item.ideal_us = item.arrived_us;
+  if (item.buffer && item.ideal_us > newest_us_) {
+    interval_us_ = std::min(item.ideal_us - newest_us_, kLongestIntervalUs);
+    newest_us_ = item.ideal_us;
+  }
   items_.push_back(std::move(item));
 }
 
@@ -31,6 +40,7 @@ std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
       return item;
     bytes_ -= gst_buffer_get_size(item.buffer.get());
     needs_keyframe_ = false;
+    popped_us_ = now_us;
     if (std::exchange(gap_, false)) {
       item.buffer.reset(gst_buffer_make_writable(item.buffer.release()));
       GST_BUFFER_FLAG_SET(item.buffer.get(), GST_BUFFER_FLAG_DISCONT);
@@ -44,7 +54,13 @@ std::optional<gint64> Backlog::due() const {
   if (items_.empty())
     return std::nullopt;
   const Item &head = items_.front();
-  return head.buffer && delay_us_ ? head.ideal_us + delay_us_ : 0;
+  if (!head.buffer || !delay_us_)
+    return 0;
+  const gint64 due = head.ideal_us + delay_us_;
+  if (due < newest_us_ + interval_us_ + kSilenceUs)
+    return due;
+  const gint64 spread = popped_us_ + kSpread * interval_us_;
+  return std::max(due, std::min(spread, head.ideal_us + latency_us_));
 }
 
 // Whether something was dropped, `head`, which is the first, among it.

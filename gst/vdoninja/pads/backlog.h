@@ -37,7 +37,8 @@ public:
   explicit Backlog(const BacklogLimits &limits) : limits_(limits) {}
 
   void set_latency(gint64 us) { latency_us_ = us; }
-  // Buffers go on so long after they should have come.
+  // Buffers go on so long after they should have come; up to the latency when none comes
+  // any more, so that those that wait fill the time until there is one.
   void set_delay(gint64 us) { delay_us_ = us; }
   void push(Item item);
   // The next to go on, events in their place; nullopt while there is nothing whose time
@@ -66,6 +67,9 @@ private:
 
   const BacklogLimits limits_;
   gint64 latency_us_ = 0, delay_us_ = 0;
+  gint64 newest_us_ = 0;   // when the last that came should have come
+  gint64 interval_us_ = 0; // between them
+  gint64 popped_us_ = 0;   // when the last one went on
   Items items_;
   size_t bytes_ = 0;
   bool needs_keyframe_ = false;
