@@ -15,13 +15,18 @@ import statistics
 import sys
 import time
 
-from publish import rendered
 from py_support import BUILD, machine, stream_options, wait_for
 from viewer import publishing, source
 
 import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
+
+
+def rendered(pipeline, many):
+    """What each of the sinks has taken."""
+    return [pipeline.get_by_name(f"shown{n}").get_property("stats").get_value("rendered")
+            for n in range(many)]
 
 
 def play(args, many):
