@@ -248,7 +248,7 @@ GST_START_TEST(test_pacer_takes_its_time) {
     for (unsigned i = 0; i < 20; i++)
       bench.pull();
   });
-  fail_unless(ms >= 70, "%d ms", static_cast<int>(ms));
+  fail_unless(ms >= 80, "%d ms", static_cast<int>(ms));
 }
 GST_END_TEST
 

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kMs = 1000;
 // Packets leave in bursts of so much time, to wake up less often; what the thread is late
 // by is made up for up to the same.
-constexpr int64_t kBurstUs = 10 * kMs;
+constexpr int64_t kBurstUs = 5 * kMs;
 // Nothing that moves waits for so long: the way out is blocked.
 constexpr int64_t kBlockedUs = 2 * PacerQueue::kLongestWaitUs;
 constexpr size_t kMostBytes = 4 << 20;
