@@ -37,7 +37,7 @@ constexpr size_t kSessionLetters = 6;
 } // namespace
 
 void Publisher::asked(const std::string &peer) {
-  if (left_ || failed_ || is_served(peer))
+  if (is_over() || is_served(peer))
     return;
   was_served_ = true;
   conflicts_ = 0;

@@ -184,7 +184,7 @@ void Publisher::entered() {
 
 // Once there is something to watch. Who came before is served now.
 void Publisher::announce() {
-  if (left_ || failed_ || !is_ready() || !presence_.is_open() || conflict_.active())
+  if (!is_ready() || !presence_.is_open() || conflict_.active())
     return;
   if (!std::exchange(seeded_, true)) {
     presence_.send(encode_seed(presence_.address(), config_.presence.wire_id));

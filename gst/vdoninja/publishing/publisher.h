@@ -146,7 +146,8 @@ private:
   void estimate_changed(Watcher &watcher) override;
   void wishes_changed(Watcher &watcher) override;
 
-  bool is_ready() const { return admitted_ && clock_ && !media_.empty(); }
+  bool is_over() const { return left_ || failed_; }
+  bool is_ready() const { return admitted_ && clock_ && !media_.empty() && !is_over(); }
   void announce();
   void retry_later(const std::string &text);
   bool is_for_our_stream(const Message &message) const;
