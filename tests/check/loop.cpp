@@ -130,6 +130,31 @@ GST_START_TEST(test_loop_outlives_what_a_thread_works_on) {
 }
 GST_END_TEST
 
+// ... and takes longer than stop() may: somebody listens all the same, or all that it
+// carries would stay, and a descriptor of the loop's with it.
+GST_START_TEST(test_loop_has_somebody_listen_for_who_is_late) {
+  static std::promise<void> stopped, freed;
+  Loop loop("test");
+  loop.post([&] {
+    auto object = vdn::ObjPtr<GObject>::adopt(G_OBJECT(g_cancellable_new()));
+    g_object_weak_ref(
+        object.get(), [](gpointer, GObject *) { freed.set_value(); }, nullptr);
+    GTask *task = g_task_new(
+        object.get(), nullptr, [](GObject *, GAsyncResult *, gpointer) {}, nullptr);
+    g_task_run_in_thread(task, [](GTask *own, gpointer, gpointer, GCancellable *) {
+      stopped.get_future().wait();
+      g_task_return_boolean(own, TRUE);
+    });
+    g_object_unref(task);
+    loop.outlive(object.get());
+  });
+  loop.stop();
+  stopped.set_value();
+  const auto gone = freed.get_future().wait_for(std::chrono::seconds(20));
+  fail_unless(gone == std::future_status::ready);
+}
+GST_END_TEST
+
 static std::atomic<int> ready{0};
 static std::atomic<bool> exits{false};
 
@@ -198,6 +223,7 @@ static Suite *loop_suite() {
   tcase_add_test(tc, test_timer_fires_once_and_may_restart_or_destroy_itself);
   tcase_add_test(tc, test_timer_stopped_or_destroyed_never_fires);
   tcase_add_test(tc, test_loop_outlives_what_a_thread_works_on);
+  tcase_add_test(tc, test_loop_has_somebody_listen_for_who_is_late);
   tcase_add_test(tc, test_loop_threads_may_end_while_the_process_exits);
   return suite;
 }

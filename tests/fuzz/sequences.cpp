@@ -264,6 +264,18 @@ Footprint settled(const Footprint &before) {
   return now;
 }
 
+// What they are says more than how many.
+void print_files() {
+  const std::unique_ptr<GDir, Releaser<g_dir_close>> folder(
+      g_dir_open("/proc/self/fd", 0, nullptr));
+  while (const char *name = g_dir_read_name(folder.get())) {
+    const StrPtr target(
+        g_file_read_link((std::string("/proc/self/fd/") + name).c_str(), nullptr));
+    std::printf("file %s: %s\n", name, target ? target.get() : "closed");
+  }
+  std::fflush(stdout);
+}
+
 // Ends the program when a sequence does not.
 void watch() {
   for (;;) {
@@ -296,8 +308,10 @@ int main(int argc, char **argv) {
               done, seed, before.threads, after.threads, before.files, after.files,
               before.resident_kb, after.resident_kb);
   std::fflush(stdout);
-  if (!is_back_at(before, after))
+  if (!is_back_at(before, after)) {
+    print_files();
     give_up("threads or files stayed", seed);
+  }
   const uint64_t published = run_all(seed, 1 + done / kPublishedEvery, true);
   std::printf("sequences: %" G_GUINT64_FORMAT " more with a publisher\n", published);
   return 0;

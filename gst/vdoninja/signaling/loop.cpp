@@ -10,6 +10,8 @@
 namespace vdn {
 
 static constexpr unsigned kPatienceMs = 500;
+static constexpr gint64 kLongestUs = 120 * G_USEC_PER_SEC;
+static constexpr gulong kLookUs = 20000;
 
 // When a process exits, GnuTLS (3.8: random.c) frees a list that each thread which got
 // random numbers from it looks into when it ends. Those of libnice end behind the back of
@@ -49,6 +51,18 @@ void Loop::outlive(GObject *object) {
   outlived_.emplace_back(object);
 }
 
+// The same on a thread that nobody waits for.
+static void listen_for_last_words(GMainContext *context,
+                                  std::list<WeakPtr<GObject>> outlived) {
+  const gint64 end = g_get_monotonic_time() + kLongestUs;
+  for (auto &object : outlived)
+    while (object.lock() && g_get_monotonic_time() < end) {
+      g_main_context_iteration(context, FALSE);
+      g_usleep(kLookUs);
+    }
+  g_main_context_unref(context);
+}
+
 // What they post once nobody listens would never be freed, nor their objects and sockets.
 void Loop::let_threads_end() {
   bool late = false;
@@ -58,6 +72,9 @@ void Loop::let_threads_end() {
   for (auto &object : outlived_)
     while (!late && object.lock())
       g_main_context_iteration(context_, TRUE);
+  if (late)
+    std::thread(listen_for_last_words, g_main_context_ref(context_), std::move(outlived_))
+        .detach();
 }
 
 void Loop::attach(Job job) {

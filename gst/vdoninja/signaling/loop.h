@@ -37,7 +37,8 @@ public:
   // Thread: any but the loop itself. A second call does nothing.
   void stop(Job last = {});
   // A library's thread may be at work on `object`, and its last word comes over this
-  // loop: after stop() that is waited for, but not for long. Thread: loop.
+  // loop: stop() waits for that, but not for long, and then another thread does. Who is
+  // told then must know that it is over. Thread: loop.
   void outlive(GObject *object);
   bool is_current() const { return std::this_thread::get_id() == thread_.get_id(); }
   GMainContext *context() const { return context_; }

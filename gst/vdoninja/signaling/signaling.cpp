@@ -166,8 +166,10 @@ void Signaling::fail(const GError *error) {
 
 void Signaling::close() {
   connect_timeout_.stop();
-  if (cancellable_)
+  if (cancellable_) {
     g_cancellable_cancel(cancellable_.get());
+    loop_.outlive(G_OBJECT(cancellable_.get())); // proxies and names are looked up by GIO
+  }
   cancellable_.reset();
   if (connection_) {
     g_signal_handlers_disconnect_by_data(connection_.get(), this);
