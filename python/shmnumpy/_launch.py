@@ -53,7 +53,7 @@ class _Player:
         self._thread.start()
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(order)
+            self._process.stdin.write(len(order).to_bytes(8, "little") + order)
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it has ended already, which over() tells
@@ -91,7 +91,11 @@ class _Player:
         if self._owner != os.getpid():
             return
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        try:  # a byte: forked children of the program may hold the pipe open, too
+            self._process.stdin.write(b"\n")
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended already
         try:
             self._process.wait(_STOP)
         except subprocess.TimeoutExpired:

@@ -3,18 +3,18 @@
 by its C functions, so that nobody needs gi, and nothing of the package. Until the pipeline
 plays it imports only what is there at once: json and signal take 20 ms.
 
-stdin    one value of marshal, play() says what it holds; not in the arguments, which
-         everybody on the machine may read. Its end is the order to stop.
+stdin    the length of what follows, 8 bytes of little endian, and one value of marshal,
+         play() says what it holds; not in the arguments, which everybody on the machine
+         may read. Anything after that, as its end, is the order to stop.
 stdout   a line for each message, ascii() of (kind, sentence, details): kind is "progress",
          "warning" or "error", details what else GStreamer says
 
-It ends with the pipeline, with stdin, and with the process that started it.
+It ends with the pipeline, with that order, and with the process that started it.
 """
 import ctypes
 import marshal
 import os
 import select
-import sys
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 
 STOP_SECONDS = 3  # that an element may take to stop before the process ends without it
@@ -183,7 +183,8 @@ def handle(gst, pipeline, message, channel):
 
 
 def follow(gst, pipeline, bus, watched, channel):
-    """Until the pipeline has ended or one of the watched descriptors has something."""
+    """Until the pipeline has ended or there is any input, or the end of it, on one of the
+    watched descriptors."""
     wake = PollFD()
     gst.gst_bus_get_pollfd(bus, byref(wake))
     poll = select.poll()
@@ -233,11 +234,22 @@ def play(request, channel):
         gst.gst_element_set_state(pipeline, NULL)
 
 
+def read_request():
+    """Not by sys.stdin, whose buffer would keep the order to stop where no poll sees it."""
+    def read(count):
+        data = b""
+        while len(data) < count and (more := os.read(0, count - len(data))):
+            data += more
+        return data
+
+    return marshal.loads(read(int.from_bytes(read(8), "little")))
+
+
 def main():
     channel = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no message of ours
     try:
-        play(marshal.load(sys.stdin.buffer), channel)
+        play(read_request(), channel)
     except Failure as failure:
         say(channel, "error", *failure.args)
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ import shmnumpy
 from deadlines import seconds
 from launched import LIVE, child, ends, left
 from ring_writer import PACKAGES
+from shmnumpy._launch import _Player
 
 pytestmark = pipelines.needs_element
 
@@ -122,6 +123,22 @@ def test_fork_reads_and_leaves_the_pipeline_alone():
         process.join(seconds(20))
         last = frames.read().number
         assert process.exitcode == 0 and frames.read(seconds(20)).number > last
+
+
+def test_close_is_heard_where_a_fork_holds_the_pipe():
+    """As every forked child of the program does, for as long as it lives."""
+    with shmnumpy.launch(pipeline=LIVE) as frames:
+        held = os.dup(frames._player._process.stdin.fileno())
+    os.close(held)
+    assert frames._player._process.returncode == 0 and not left(frames.name)
+
+
+def test_close_is_heard_while_the_request_is_still_to_be_read(name):
+    player = _Player(name, {"description": LIVE + " ! fakesink", "properties": {}})
+    held = os.dup(player._process.stdin.fileno())
+    player.stop()
+    os.close(held)
+    assert player._process.returncode == 0
 
 
 def test_threads_have_pipelines_of_their_own():
