@@ -79,7 +79,8 @@ def create(name: str, format: str = "RGB", *, framerate: Tuple[int, int] = (0, 1
     of the other. mode: permissions, 0o660 = the group may read, too. slots: frames in the
     ring, 0 = 6, or 4 for frames over 16 MiB. Raises OSError with errno EBUSY while another
     writer has the name, ENOSPC when /dev/shm is full, EINVAL for an invalid name,
-    PermissionError for one of another user, ValueError for an unknown format, ImportError
-    if the library that it needs is not installed.
+    PermissionError for one of another user, ValueError for an unknown format and for a
+    framerate or a mode that is none, ImportError if the library that it needs is not
+    installed.
     """
     return Writer(name, format, framerate, mode, slots)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import operator
 import os
 import threading
 import weakref
@@ -115,6 +116,25 @@ def _stop(library: ctypes.CDLL, pointer: int, process: int) -> None:
         library.shmnumpy_writer_stop(pointer)
 
 
+def _checked_rate(framerate: Any) -> Tuple[int, int]:
+    try:
+        above, below = map(operator.index, framerate)
+    except (TypeError, ValueError):
+        above, below = -1, 1
+    if not (0 <= above < 2**31 and 0 < below < 2**31):
+        raise ValueError(f"framerate={framerate!r}: two whole numbers up to 2147483647, "
+                         "as (30, 1), (30000, 1001), or (0, 1) for a variable one")
+    return above, below
+
+
+def _checked_mode(mode: Any) -> int:
+    if not isinstance(mode, int) or not 0 <= mode <= 0o777 or mode & 0o600 != 0o600:
+        said = f"{mode} (0o{mode:o})" if isinstance(mode, int) and mode >= 0 else repr(mode)
+        raise ValueError(f"mode={said}: 0o600 to 0o777, with 0o600 in it and the 0o in "
+                         "front; 0o660 = the group may read, too")
+    return mode
+
+
 class Writer:
     """Frames of this program in shared memory; made by create().
 
@@ -133,7 +153,8 @@ class Writer:
                              + ", ".join(FORMATS))
         if slots and not 3 <= slots <= 60:
             raise ValueError(f"slots={slots}: 3 to 60, or 0 for as many as are useful")
-        self.name, self.format, self.framerate = name, pixel_format, framerate
+        self.name, self.format, self.framerate = name, pixel_format, _checked_rate(framerate)
+        mode = _checked_mode(mode)
         self.dropped = 0
         self._library, self._process = _library(), os.getpid()
         self._lock = threading.Lock()

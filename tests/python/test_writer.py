@@ -202,6 +202,34 @@ def test_bad_arguments_are_named(arguments, kind, told):
         shmnumpy.create("x", slots=2)
 
 
+@pytest.mark.parametrize("mode,told", [
+    (660, r"mode=660 \(0o1224\): 0o600 to 0o777.*the 0o in front"), (-1, "mode=-1: "),
+    ("0660", "mode='0660': "), (0o1600, "0o1600"), (0o400, "with 0o600 in it"), (0, "mode=0 "),
+    (0o060, "0o60"), (None, "None"), (432.0, "432.0"),
+])
+def test_mode_that_is_none_is_named(name, mode, told):
+    with pytest.raises(ValueError, match=told):
+        shmnumpy.create(name, mode=mode)
+    assert not os.path.exists(f"/dev/shm/{name}.ring")
+
+
+@pytest.mark.parametrize("rate", [30, (29.97, 1), (-1, 1), (30, 0), (3 * 10**9, 1), (30,),
+                                  (1, 2, 3), "30", None, (1, 2**31)])
+def test_framerate_that_is_none_is_named(name, rate):
+    with pytest.raises(ValueError) as error:
+        shmnumpy.create(name, framerate=rate)
+    assert f"framerate={rate!r}: two whole numbers" in str(error.value)
+
+
+def test_framerate_and_mode_that_are_taken(name):
+    with shmnumpy.create(name, framerate=[30000, 1001], mode=0o640) as out:
+        out.write(np.zeros((2, 2, 3), np.uint8))
+        assert read(name).framerate == out.framerate == (30000, 1001)
+        assert os.stat(f"/dev/shm/{name}.ring").st_mode & 0o777 == 0o640
+    for mode in (0o600, 0o777):
+        shmnumpy.create(name, mode=mode, framerate=(2**31 - 1, np.int64(1))).close()
+
+
 def test_closed_writer_says_so(name):
     out = shmnumpy.create(name, "GRAY8")
     slot = out.slot(4, 4)
