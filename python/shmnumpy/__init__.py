@@ -78,9 +78,8 @@ def create(name: str, format: str = "RGB", *, framerate: Tuple[int, int] = (0, 1
     a second as (numerator, denominator), (0, 1) = variable; frames with `like` have that
     of the other. mode: permissions, 0o660 = the group may read, too. slots: frames in the
     ring, 0 = 6, or 4 for frames over 16 MiB. Raises OSError with errno EBUSY while another
-    writer has the name, ENOSPC when /dev/shm is full, EINVAL for an invalid name,
-    PermissionError for one of another user, ValueError for an unknown format and for a
-    framerate or a mode that is none, ImportError if the library that it needs is not
-    installed.
+    writer has the name, ENOSPC when /dev/shm is full, PermissionError for a name of another
+    user, ValueError for an invalid name, an unknown format and a framerate or a mode that
+    is none, ImportError if the library that it needs is not installed.
     """
     return Writer(name, format, framerate, mode, slots)

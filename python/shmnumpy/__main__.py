@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def printable(text: str) -> str:
+    """Names are anybody's, and a terminal obeys what is in them."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def look(name: str) -> Tuple[Optional[Segment], str]:
     """The ring and its state, or why there is none."""
     path = segment_path(name, ".ring")
@@ -114,6 +119,7 @@ def table(chosen: List[str]) -> List[Tuple[str, ...]]:
 
 
 def show(rows: List[Tuple[str, ...]]) -> None:
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows if len(row[2]) or row is rows[0])
               for column in range(len(_TITLES))]
     for row in rows:
@@ -129,13 +135,14 @@ def clean(named: List[str]) -> int:
         try:
             freed = remove_dead(name)
         except OSError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            print(printable(f"{name}: {error}"), file=sys.stderr)
             status = 1
             continue
         if freed:
-            print(f"{name}: removed, {freed / 1e6:.1f} MB")
+            print(printable(f"{name}: removed, {freed / 1e6:.1f} MB"))
         elif named:
-            print(f"{name}: left alone, it has a writer or is no ring", file=sys.stderr)
+            print(printable(f"{name}: left alone, it has a writer or is no ring"),
+                  file=sys.stderr)
             status = 1
     return status
 
@@ -166,11 +173,11 @@ def save(frame: Frame, path: str) -> None:
 def snapshot(chosen: List[str], path: str, timeout: float) -> int:
     if len(chosen) != 1:
         raise SystemExit(f"--snapshot takes one ring, and there are {len(chosen)}; "
-                         f"name it: {' '.join(chosen)}")
+                         f"name it: {printable(' '.join(chosen))}")
     with open_ring(chosen[0], timeout=timeout) as frames:
         frame = frames.read()
     if frame is None:
-        raise SystemExit(f"{chosen[0]}: no frame came within {timeout:g} s")
+        raise SystemExit(printable(f"{chosen[0]}: no frame came within {timeout:g} s"))
     save(frame, path)
     print(f"{path}: {frame!r}")
     return 0
@@ -178,6 +185,7 @@ def snapshot(chosen: List[str], path: str, timeout: float) -> int:
 
 def main() -> int:
     args = parser().parse_args()
+    sys.stdout.reconfigure(errors="replace")  # where it is not UTF-8
     try:
         if args.clean:
             return clean(args.name)
@@ -195,7 +203,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except (FormatError, ValueError, OSError) as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(printable(str(error))) from None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Callable, Optional
 from ._errors import FormatError
 
 DIRECTORY = "/dev/shm"
+LONGEST = 240  # bytes of a name
 
 
 class File:
@@ -40,9 +41,24 @@ def open_file(path: str) -> Optional[File]:
     return file
 
 
+def is_name(name: str) -> bool:
+    """Whether a writer can have it: what it adds has to fit into a file's name, too."""
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
+    return (0 < length <= LONGEST and name not in (".", "..") and "/" not in name
+            and "\0" not in name)
+
+
+def plain_name(name: str) -> str:
+    """Without the slash in front that shm_open() has; raises ValueError for what is none."""
+    plain = name[1:] if name.startswith("/") else name
+    if not is_name(plain):
+        raise ValueError(f"{plain!r} is no name of shared memory: 1 to {LONGEST} bytes, "
+                         "no slash and no NUL")
+    return plain
+
+
 def segment_path(name: str, suffix: str = "") -> str:
-    name = name[1:] if name.startswith("/") else name
-    if not name or "/" in name or "\0" in name or len(name) > 240:
-        raise ValueError(f"{name!r} is no name of shared memory: 1 to 240 characters, "
-                         "no slash")
-    return f"{DIRECTORY}/{name}{suffix}"
+    return f"{DIRECTORY}/{plain_name(name)}{suffix}"

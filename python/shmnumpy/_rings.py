@@ -7,7 +7,7 @@ import os
 from typing import Iterator, List, Optional
 
 from ._errors import FormatError
-from ._file import DIRECTORY, File, open_file, segment_path
+from ._file import DIRECTORY, File, is_name, open_file, segment_path
 from ._layout import MAGIC
 
 
@@ -18,14 +18,15 @@ def hidden_link(path: str) -> str:
 
 
 def names() -> List[str]:
-    """Of all rings, also those whose visible name somebody removed."""
+    """Of all rings, also those whose visible name somebody removed. Anybody may have made
+    them: they need not be UTF-8, nor fit to be printed."""
     found = set()
     for entry in os.listdir(DIRECTORY):
         if entry.startswith(".") and entry.endswith(".ring.keep"):
             entry = entry[1:-len(".keep")]
         if entry.endswith(".ring") and not entry.startswith("."):
             found.add(entry[:-len(".ring")])
-    return sorted(found)
+    return sorted(filter(is_name, found))
 
 
 def _open_link(path: str) -> Optional[File]:

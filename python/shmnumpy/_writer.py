@@ -17,6 +17,7 @@ from typing import Any, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from ._file import plain_name
 from ._frame import Frame
 from ._layout import FORMATS, MAJOR, SLOT, SLOT_BYTES, State
 
@@ -154,15 +155,12 @@ class Writer:
         if slots and not 3 <= slots <= 60:
             raise ValueError(f"slots={slots}: 3 to 60, or 0 for as many as are useful")
         self.name, self.format, self.framerate = name, pixel_format, _checked_rate(framerate)
-        mode = _checked_mode(mode)
+        mode, file_name = _checked_mode(mode), os.fsencode(plain_name(name))
         self.dropped = 0
         self._library, self._process = _library(), os.getpid()
         self._lock = threading.Lock()
-        if "\0" in name:
-            raise ValueError(f"{name!r} is no name of shared memory: it has a NUL")
         error = _Error()
-        pointer = self._library.shmnumpy_writer_start(os.fsencode(name), mode, slots,
-                                                      error)
+        pointer = self._library.shmnumpy_writer_start(file_name, mode, slots, error)
         if not pointer:
             raise error.raised()
         self._pointer: Optional[int] = pointer

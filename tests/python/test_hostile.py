@@ -151,10 +151,12 @@ def test_random_control_pages_never_give_more_than_an_error(writer):
         writer.map[:0x2000] = clean
 
 
-@pytest.mark.parametrize("bad", ["", "/", "a/b", "../x", "a\0b", "x" * 241])
+@pytest.mark.parametrize("bad", ["", "/", "a/b", "../x", "a\0b", "x" * 241, "é" * 121, "..",
+                                 "\ud800"])
 def test_name_that_cannot_be_is_refused(bad):
-    with pytest.raises(ValueError, match="no name of shared memory"):
-        shmnumpy.open(bad)
+    for function in (shmnumpy.open, shmnumpy.create):
+        with pytest.raises(ValueError, match="no name of shared memory"):
+            function(bad)
 
 
 def test_fifo_and_symlink_are_refused_without_hanging(name):

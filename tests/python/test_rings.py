@@ -91,6 +91,39 @@ def test_what_is_no_ring_is_named_and_never_removed(name, writer, damage, senten
     assert run("--clean", name)[0] == 1 and left(name)
 
 
+@pytest.mark.parametrize("locale", ["UTF-8", "ascii"])
+def test_names_that_no_terminal_should_see(name, monkeypatch, locale):
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONIOENCODING", locale)
+    ends = [b"\x1b[2J\n" + name.encode() + b"-forged  live", b"\xff", "\u202e\xe9".encode()]
+    for end in ends:
+        open(b"/dev/shm/" + name.encode() + end + b".ring", "wb").close()
+    status, said = run()
+    mine = sorted(line.split(" no such")[0].rstrip()
+                  for line in said.splitlines() if name in line)
+    assert mine == sorted([f"{name}?[2J?{name}-forged  live", f"{name}?",
+                           f"{name}?{'é' if locale == 'UTF-8' else '?'}"]), said
+    for end in ends:
+        status, said = run("--clean", name.encode() + end)
+        assert status == 1 and said.startswith(f"{name}?") and "left alone" in said
+        assert "\x1b" not in said and len(said.splitlines()) == 1
+
+
+def test_limit_of_a_name_is_in_bytes_and_the_same_everywhere(name):
+    fits = name + "é" * ((240 - len(name)) // 2)
+    fits += "x" * (240 - len(os.fsencode(fits)))
+    with shmnumpy.create(fits) as out, shmnumpy.open(fits) as frames:
+        out.write(PIXELS)
+        assert frames.read(seconds(10)).number == 1 and run(fits)[0] == 0
+        assert run()[1].count(fits) == 1
+    for long in (fits + "x", fits[:-1] + "é"):
+        open(f"/dev/shm/{long}.ring", "wb").close()
+        for function in (shmnumpy.create, shmnumpy.open, shmnumpy.open_legacy):
+            with pytest.raises(ValueError, match="no name of shared memory: 1 to 240 bytes"):
+                function(long)
+        assert name not in run()[1]
+        os.unlink(f"/dev/shm/{long}.ring")
+
+
 def test_name_without_a_ring(name):
     assert "no such ring" in run(name)[1]
     status, said = run("a/b")

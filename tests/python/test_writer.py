@@ -188,15 +188,15 @@ def test_array_that_is_no_frame_is_named(name, pixel_format, array, told):
             out.write(array)
 
 
-@pytest.mark.parametrize("arguments,kind,told", [
-    (("a/b",), OSError, "a/b.*slash"),
-    (("",), OSError, "no name"),
-    (("a\0b",), ValueError, "NUL"),
-    (("x" * 250,), OSError, "250 bytes"),
-    (("x", "YUY2"), ValueError, "'YUY2'.*NV12"),
+@pytest.mark.parametrize("arguments,told", [
+    (("a/b",), "a/b.*slash"),
+    (("",), "no name"),
+    (("a\0b",), "NUL"),
+    (("x" * 250,), "240 bytes"),
+    (("x", "YUY2"), "'YUY2'.*NV12"),
 ])
-def test_bad_arguments_are_named(arguments, kind, told):
-    with pytest.raises(kind, match=told):
+def test_bad_arguments_are_named(arguments, told):
+    with pytest.raises(ValueError, match=told):
         shmnumpy.create(*arguments)
     with pytest.raises(ValueError, match="slots=2.*3 to 60"):
         shmnumpy.create("x", slots=2)
