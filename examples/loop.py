@@ -15,7 +15,6 @@ One pipeline has both ends, so that the sound passes by and stays in sync.
 """
 import argparse
 import contextlib
-import importlib
 import os
 import secrets
 import signal
@@ -24,12 +23,13 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Callable, Iterator, List, Optional
+from typing import Callable, Iterator, List
 
 import numpy as np
 
 from common import require_opencv
 from detect import find_faces
+from work_function import work_function
 
 import shmnumpy
 
@@ -97,14 +97,22 @@ def local_stream(args: argparse.Namespace) -> Iterator[None]:
             process.wait()
 
 
+def quoted(text: str) -> str:
+    """A text as the value of a property, whatever is in it: once for the type of the value,
+    which takes quotes around it away, and once for the pipeline."""
+    for _ in range(2):
+        text = '"' + text.replace("\\", r"\\").replace('"', r'\"') + '"'
+    return text
+
+
 def pipeline(args: argparse.Namespace, ring: str) -> str:
     """Both ends; what becomes of the pictures between them is ours."""
     def element(text: str, stream: str) -> str:
-        given = [f"stream-id={stream}"]
+        given = [f"stream-id={quoted(stream)}"]
         if args.server:
-            given += [f"server={args.server}", "signaling=hosted"]
+            given += [f"server={quoted(args.server)}", "signaling=hosted"]
         if args.password:
-            given.append(f'password="{args.password}"')
+            given.append(f"password={quoted(args.password)}")
         return f"{text} {' '.join(given)}"
 
     parts: List[str] = [
@@ -131,18 +139,9 @@ def faces() -> Callable[[np.ndarray], np.ndarray]:
     return frame_them
 
 
-def function(name: Optional[str]) -> Callable[[np.ndarray], np.ndarray]:
-    if name is None:
-        return faces()
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        sys.exit(f"--work {name}: give MODULE:FUNCTION, as in my_module:paint")
-    sys.path.insert(0, os.getcwd())
-    return getattr(importlib.import_module(module), attribute)
-
-
 def run(args: argparse.Namespace) -> int:
-    work, ring = function(args.work), f"loop-{os.getpid()}-{secrets.token_hex(6)}"
+    work = faces() if args.work is None else work_function(args.work)
+    ring = f"loop-{os.getpid()}-{secrets.token_hex(6)}"
     with shmnumpy.create(ring, "BGR") as out, \
             shmnumpy.launch(pipeline=pipeline(args, ring), format="bgr") as frames:
         link = f"https://vdo.ninja/?view={args.push}"

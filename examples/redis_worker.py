@@ -7,13 +7,12 @@ python3 examples/redis_worker.py --redis redis://HOST --key camera --work module
 The function is given a picture as uint8[height][width][3], BGR as OpenCV has it, which it
 may change, and returns what JSON can hold, or arrays. An exception in it becomes the
 result. Each frame goes to one worker; what a killed one had another takes after --claim
-seconds. Ctrl+C ends after the frame at hand. Another machine needs this file and
-redis_common.py, python3-redis and python3-opencv.
+seconds. Ctrl+C ends after the frame at hand. Another machine needs this file,
+redis_common.py and work_function.py, python3-redis and python3-opencv.
 """
 import argparse
 import json
 import os
-import pkgutil
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ except ImportError:
     sys.exit("this example needs OpenCV: apt install python3-opencv")
 
 from redis_common import GROUP, connected, ensure_group
+from work_function import work_function
 
 TRIES = 3  # workers that may die with a frame before it is given up
 # One result for each frame, of whoever is done first.
@@ -103,11 +103,7 @@ def main() -> int:
     args = options.parse_args()
     if args.claim < 0.001 or args.keep < 1:
         options.error(f"--claim {args.claim}, --keep {args.keep}: more than 0")
-    sys.path.insert(0, os.getcwd())
-    try:
-        work = pkgutil.resolve_name(args.work)
-    except (ValueError, ImportError, AttributeError) as error:
-        sys.exit(f"--work {args.work}: {error}; give MODULE:FUNCTION")
+    work = work_function(args.work)
     try:
         with connected(args.redis) as client:
             return serve(client, args, work)

@@ -241,6 +241,7 @@ def test_second_sender_takes_over(stream, place, client):
     ("redis_worker.py", ["--redis", "unix://:secret@/none.sock"], "at unix:///none.sock"),
     ("redis_stream.py", ["--queue", "0"], "--queue 0: at least one frame"),
     ("redis_worker.py", ["--claim", "0"], "more than 0"),
-    ("redis_worker.py", ["--work", "nowhere:at_all"], "give MODULE:FUNCTION")])
+    ("redis_worker.py", ["--work", "nowhere:at_all"], "give MODULE:FUNCTION"),
+    ("redis_worker.py", ["--work", "os:name"], "no function but str; give MODULE:FUNCTION")])
 def test_bad_input_gets_a_sentence(script, args, sentence):
     assert sentence in complaint(script, *args)
