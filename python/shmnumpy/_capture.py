@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any, Optional, Tuple, Union
 
 import numpy as np
@@ -13,6 +12,7 @@ from ._file import segment_path
 from ._frame import Frame
 from ._launch import is_link, launch
 from ._ring import Frames
+from ._segment import Segment
 
 # cv2.CAP_PROP_*, by number: OpenCV need not be there.
 _POS_MSEC, _POS_FRAMES, _WIDTH, _HEIGHT, _FPS, _FORMAT, _CONVERT_RGB = 0, 1, 3, 4, 5, 8, 16
@@ -24,7 +24,7 @@ _log = logging.getLogger("shmnumpy")
 class Capture:
     """What cv2.VideoCapture is to cameras and files, for streams and rings. For one thread.
 
-    source      a link; the name of a ring that is there (as for open()); otherwise a
+    source      a link; the name of a ring whose writer lives (as for open()); otherwise a
                 stream id (as for launch()); or what open() and launch() return
     api         ignored, as OpenCV has one there
     timeout     seconds without a frame after which read() returns False, None = never
@@ -70,7 +70,7 @@ class Capture:
         if source and not is_link(source) and "/" in source.lstrip("/"):
             raise ValueError("no stream id, link or name of a ring; a file is "
                              'Capture(pipeline="filesrc location=... ! decodebin")')
-        if source and not properties and not is_link(source) and os.path.exists(
+        if source and not properties and not is_link(source) and Segment.attach(
                 segment_path(source, ".ring")):
             return Frames(source, None, True, until_eos=True)
         return launch(source, **{"format": "bgr", "start": self._timeout, **properties})
@@ -84,7 +84,7 @@ class Capture:
         if self._frames is not None:
             try:
                 self._grabbed = self._frames.read(self._timeout, copy=True)
-            except (LaunchError, FormatError) as error:
+            except (LaunchError, FormatError, OSError) as error:
                 _log.warning("%s: %s", self._frames.name, error)
         self._seen = self._grabbed or self._seen
         return self._grabbed is not None

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """shmnumpy.Capture does what programs expect of cv2.VideoCapture."""
+import fcntl
 import logging
 import os
 import subprocess
@@ -89,6 +90,27 @@ def test_what_cannot_be_opened_is_no_exception(name, caplog):
     assert "videos/clip.mp4: no stream id, link or name of a ring; a file is" in caplog.text
     assert not shmnumpy.Capture(name, pipeline="videotestsrc").isOpened()
     assert f"leave out {name!r}" in caplog.text
+
+
+def test_symlink_that_takes_the_name_is_an_end_and_no_exception(writer, caplog):
+    cap = shmnumpy.Capture(writer.name, timeout=0)
+    assert cap.read()[0]
+    os.unlink(writer.path)
+    os.symlink("/etc/passwd", writer.path)
+    writer.set_state(ring_writer.RETIRED)
+    assert cap.read() == (False, None) and not cap.grab()
+    assert writer.path in caplog.text and "symbolic links" in caplog.text
+
+
+def test_ring_that_a_killed_writer_left_is_none(writer, caplog, tmp_path, monkeypatch):
+    """Its name is a stream id then, which launch() says cannot be played."""
+    for variable in ("GST_PLUGIN_PATH", "GST_PLUGIN_SYSTEM_PATH"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setenv("GST_REGISTRY", str(tmp_path / "registry.bin"))
+    fcntl.flock(writer.fd, fcntl.LOCK_UN)
+    writer.words[ring_writer.HEARTBEAT // 8] = 0
+    assert not shmnumpy.Capture(writer.name).isOpened()
+    assert f'{writer.name}: no element "vdoninjasrc"' in caplog.text
 
 
 def test_number_of_a_camera_is_told_what_to_write():
