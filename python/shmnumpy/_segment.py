@@ -143,6 +143,9 @@ class Segment:
 
     def _geometry(self, fields: tuple) -> Geometry:
         """Arrays over the planes of a slot; everything is checked before it is used."""
+        if os.fstat(self._file.fileno()).st_blocks * 512 < self.bytes:
+            # To look at a hole takes memory, and is SIGBUS where there is none.
+            raise FormatError(f"{self._path} has holes: its writer did not reserve it")
         start, size, width, height, count = fields[2:7]
         name = fields[8].split(b"\0")[0].decode("ascii", "replace")
         if name not in FORMATS:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Segments that are not what they should be: a clear error, never a wild frame."""
+import fcntl
 import os
 import struct
 import subprocess
@@ -110,6 +111,28 @@ def test_descriptor_that_points_outside_is_refused(writer, offset, layout, value
         put(writer, writer.descriptor(0) + offset, layout, value)
         with raises(""):
             frames.read(timeout=seconds(5))
+
+
+@pytest.mark.parametrize("hole", ["first", "last", "all"])
+def test_ring_with_holes_is_refused(name, hole):
+    """To read them takes memory from everybody, and is SIGBUS where it is used up."""
+    writer = RingWriter(name)
+    copy, page = writer.path + ".copy", 4096
+    writer.publish(PIXELS, 64, 48)
+    start, end = {"first": (0x20000, 0x20000 + page), "all": (0x20000, writer.size),
+                  "last": (writer.size - page, writer.size)}[hole]
+    content = bytes(writer.map)
+    with open(copy, "wb") as sparse:
+        os.truncate(copy, writer.size)
+        os.pwrite(sparse.fileno(), content[:start], 0)
+        os.pwrite(sparse.fileno(), content[end:], end)
+        fcntl.flock(sparse, fcntl.LOCK_EX)
+        os.rename(copy, writer.path)
+        with shmnumpy.open(name) as frames, raises("has holes: its writer did not reserve"):
+            frames.read(timeout=0)
+        os.pwrite(sparse.fileno(), content[start:end], start)
+        with shmnumpy.open(name) as frames:
+            assert frames.read(timeout=0).number == 1
 
 
 @pytest.mark.parametrize("slot", [7, 61, 255])
