@@ -63,6 +63,32 @@ void copy_pixels(const shmnumpy::Frame &frame, GstVideoFrame *to) {
   }
 }
 
+void settle_pool(GstQuery *query) {
+  GstCaps *caps = nullptr;
+  gst_query_parse_allocation(query, &caps, nullptr);
+  GstVideoInfo info;
+  if (!caps || !gst_video_info_from_caps(&info, caps))
+    return; // no frame yet
+  ObjPtr<GstBufferPool> pool;
+  guint size = 0, min = 0, max = 0;
+  const bool offered = gst_query_get_n_allocation_pools(query) > 0;
+  if (offered)
+    gst_query_parse_nth_allocation_pool(query, 0, pool.out(), &size, &min, &max);
+  size = std::max(size, static_cast<guint>(info.size));
+  if (!pool)
+    pool = ObjPtr<GstBufferPool>::adopt(gst_video_buffer_pool_new());
+  GstStructure *config = gst_buffer_pool_get_config(pool.get());
+  gst_buffer_pool_config_set_params(config, caps, size, min, max);
+  // Without it strides have to be those of the caps.
+  if (gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr))
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+  gst_buffer_pool_set_config(pool.get(), config);
+  if (offered)
+    gst_query_set_nth_allocation_pool(query, 0, pool.get(), size, min, max);
+  else
+    gst_query_add_allocation_pool(query, pool.get(), size, min, max);
+}
+
 bool has_due_time(const shmnumpy_slot &slot, int64_t now) {
   const auto due = static_cast<int64_t>(slot.due_monotonic);
   return due > 0 && due < now + kAhead && due > now - kLongAgo;

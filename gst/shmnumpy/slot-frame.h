@@ -26,6 +26,10 @@ bool info_of(const shmnumpy::Frame &frame, GstVideoInfo *info);
 // Thread: any.
 void copy_pixels(const shmnumpy::Frame &frame, GstVideoFrame *to);
 
+// Puts a pool for what the allocation query `query` is about into it: the one that was
+// offered, or a new one. Thread: streaming.
+void settle_pool(GstQuery *query);
+
 // Whether the frame says when it is due, and that is neither to come nor long ago. `now`:
 // ns, CLOCK_MONOTONIC. Thread: any.
 bool has_due_time(const shmnumpy_slot &slot, int64_t now);
