@@ -374,6 +374,12 @@ static GstBuffer *repeated(GstShmNumpySrc *self) {
   return buffer;
 }
 
+// Whether the last picture stands in for those that do not come.
+static bool repeats(const Impl &impl) {
+  const Stream &stream = impl.stream;
+  return stream.last && (stream.reader->ended() || impl.state == State::Reconnecting);
+}
+
 // GST_FLOW_CUSTOM_SUCCESS: wait on.
 static GstFlowReturn without_frame(GstShmNumpySrc *self, GstBuffer **result) {
   Impl &impl = *self->impl;
@@ -381,14 +387,12 @@ static GstFlowReturn without_frame(GstShmNumpySrc *self, GstBuffer **result) {
   if (!stream.reader->error().empty())
     return post_broken(self);
   const int64_t now = vdn::monotonic_now();
-  const bool ended = stream.reader->ended();
-  if (ended && stream.settings.on_disconnect == vdn::WithoutWriter::Eos)
+  if (stream.reader->ended() && stream.settings.on_disconnect == vdn::WithoutWriter::Eos)
     return GST_FLOW_EOS;
   if (stream.settings.timeout &&
       now - impl.since > static_cast<int64_t>(stream.settings.timeout * GST_SECOND))
     return post_timeout(self);
-  if (stream.last && now >= stream.repeat &&
-      (ended || impl.state == State::Reconnecting)) {
+  if (repeats(impl) && now >= stream.repeat) {
     *result = repeated(self);
     return GST_FLOW_OK;
   }
@@ -397,7 +401,7 @@ static GstFlowReturn without_frame(GstShmNumpySrc *self, GstBuffer **result) {
 
 // How long to wait for a frame before looking around, ns.
 static int64_t patience(const Impl &impl) {
-  if (!impl.stream.last || !impl.stream.repeat)
+  if (!repeats(impl))
     return kLook;
   return std::clamp<int64_t>(impl.stream.repeat - vdn::monotonic_now(), 0, kLook);
 }

@@ -5,6 +5,8 @@
 
 #include "shm-sender.h"
 
+#include <ctime>
+
 #include <gst/video/video.h>
 
 #include "shm-raw-writer.h"
@@ -411,6 +413,30 @@ GST_START_TEST(test_shmnumpysrc_repeats_the_last_picture_until_there_is_another)
 }
 GST_END_TEST
 
+// given frames again after the last picture was repeated, then waiting for one takes no
+// time of the processor.
+GST_START_TEST(test_shmnumpysrc_sleeps_between_frames_after_it_repeated) {
+  const Name name;
+  Sender sender(name);
+  Source source(name.text, "on-disconnect=repeat timeout=1");
+  sender.send(small_frame());
+  gst_buffer_unref(source.pull());
+  sender.writer->set_state(SHMNUMPY_STATE_EOS);
+  gst_buffer_unref(source.pull());
+  sender.send(small_frame(), 4);
+  int value = 0;
+  while (value != 4) {
+    GstBuffer *buffer = source.pull();
+    value = value_of(buffer);
+    gst_buffer_unref(buffer);
+  }
+  const std::clock_t before = std::clock();
+  source.error(); // a second later
+  const double busy = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  fail_unless(busy < 0.1 * vdn::time_factor(), "busy for %.3f s of 1 s", busy);
+}
+GST_END_TEST
+
 static Suite *shmnumpysrc_suite(void) {
   Suite *suite = suite_create("shmnumpysrc");
   TCase *tcase = tcase_create("general");
@@ -430,6 +456,7 @@ static Suite *shmnumpysrc_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_state_follows_the_writer);
   tcase_add_test(tcase, test_shmnumpysrc_ends_with_the_stream);
   tcase_add_test(tcase, test_shmnumpysrc_repeats_the_last_picture_until_there_is_another);
+  tcase_add_test(tcase, test_shmnumpysrc_sleeps_between_frames_after_it_repeated);
   return suite;
 }
 
