@@ -13,8 +13,9 @@
  *
  * ## Example launch lines
  * |[
- * gst-launch-1.0 shmnumpysrc shm-name=result ! videoconvert ! autovideosink
- * ]| Shows what a program makes.
+ * gst-launch-1.0 shmnumpysrc shm-name=result ! queue ! videoconvert ! autovideosink
+ * ]| Shows what a program makes. The queue holds the frames that a sink lets wait for
+ * `latency`; without it most of them would be missed meanwhile.
  */
 #include "gstshmnumpysrc.h"
 
@@ -175,8 +176,9 @@ static gboolean gst_shm_numpy_src_query(GstBaseSrc *src, GstQuery *query) {
   Impl &impl = *GST_SHM_NUMPY_SRC(src)->impl;
   Lock lock(impl.mutex);
   const bool echo = impl.settings.timestamps == vdn::Timestamps::Echo;
-  gst_query_set_latency(query, TRUE, echo ? impl.settings.latency * GST_MSECOND : 0,
-                        GST_CLOCK_TIME_NONE);
+  const GstClockTime latency = echo ? impl.settings.latency * GST_MSECOND : 0;
+  // Not more: nothing waits in here.
+  gst_query_set_latency(query, TRUE, latency, latency);
   return TRUE;
 }
 

@@ -92,6 +92,21 @@ def test_frames_come_back_with_pixels_and_times_as_they_were(name):
         assert stats.get_double("age-ms")[1] > 0 and stats.get_uint64("late")[1] == 0
 
 
+def test_queue_before_a_sink_that_waits_misses_nothing(name):
+    """The sink shows a frame 100 ms after it was due, when two more are there."""
+    line = f"shmnumpysrc name=source shm-name={name} on-disconnect=eos ! queue " \
+        "! videoconvert ! fakesink sync=true"
+    source = ("videotestsrc is-live=true num-buffers=20 ! video/x-raw,format=RGB,width=64,"
+              f"height=48,framerate=20/1 ! shmnumpysink shm-name={name} legacy=never")
+    with Pipeline(line) as end, Pipeline(source):
+        message = end.pipeline.get_bus().timed_pop_filtered(
+            seconds(20) * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+        assert message and message.type == Gst.MessageType.EOS, message
+        stats = end.source.get_property("stats")
+        assert stats.get_uint64("missed")[1] == 0
+        assert stats.get_uint64("frames")[1] > 15
+
+
 def test_frames_of_a_pause_have_no_time(name):
     """What is shown while a pipeline stands still; then its base time is another."""
     with shmnumpy.open(name, timeout=seconds(10)) as frames, \
