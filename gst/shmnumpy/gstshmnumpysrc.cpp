@@ -272,8 +272,9 @@ static GstFlowReturn copy_frame(GstShmNumpySrc *self, const Frame &frame,
   return GST_FLOW_OK;
 }
 
-// Gives the frame its place on the running time of this pipeline.
-static void stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
+// Gives the frame its place on the running time of this pipeline; false if there is none
+// yet, so soon after the one before.
+static bool stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
   Impl &impl = *self->impl;
   Stream &stream = impl.stream;
   const int64_t now = vdn::monotonic_now();
@@ -281,21 +282,24 @@ static void stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
   const bool echo = stream.settings.timestamps == vdn::Timestamps::Echo &&
                     vdn::has_due_time(frame.info, now);
   const int64_t due = echo ? static_cast<int64_t>(frame.info.due_monotonic) : now;
-  stream.age = now - due;
-  {
-    Lock lock(impl.mutex);
-    impl.counts.age = stream.age;
-    impl.counts.transfer = now - static_cast<int64_t>(frame.info.publish_monotonic);
-    impl.counts.late +=
-        echo && stream.age > static_cast<int64_t>(stream.settings.latency * GST_MSECOND);
+  if (zero) {
+    auto pts = static_cast<GstClockTime>(std::max<int64_t>(0, due - *zero));
+    // Not back: encoders and muxers do not take that.
+    if (GST_CLOCK_TIME_IS_VALID(stream.last_pts) && pts < stream.last_pts + kStep) {
+      pts = stream.last_pts + kStep;
+      // Nor ahead of the clock for good, with a writer that is faster than that.
+      if (static_cast<int64_t>(pts) > now - *zero)
+        return false;
+    }
+    GST_BUFFER_PTS(buffer) = stream.last_pts = pts;
   }
-  if (!zero)
-    return;
-  auto pts = static_cast<GstClockTime>(std::max<int64_t>(0, due - *zero));
-  // Not back: encoders and muxers do not take that.
-  if (GST_CLOCK_TIME_IS_VALID(stream.last_pts))
-    pts = std::max(pts, stream.last_pts + kStep);
-  GST_BUFFER_PTS(buffer) = stream.last_pts = pts;
+  stream.age = now - due;
+  Lock lock(impl.mutex);
+  impl.counts.age = stream.age;
+  impl.counts.transfer = now - static_cast<int64_t>(frame.info.publish_monotonic);
+  impl.counts.late +=
+      echo && stream.age > static_cast<int64_t>(stream.settings.latency * GST_MSECOND);
+  return true;
 }
 
 static void turn(GstShmNumpySrc *self, uint32_t degrees) {
@@ -318,7 +322,8 @@ static void count_frame(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buf
   impl.counts.missed += frame.missed;
 }
 
-// GST_FLOW_CUSTOM_SUCCESS: the frame was overwritten meanwhile, there is a newer one.
+// GST_FLOW_CUSTOM_SUCCESS: the frame was overwritten meanwhile, there is a newer one; or
+// it came too soon.
 static GstFlowReturn take(GstShmNumpySrc *self, const Frame &frame, GstBuffer **result) {
   Impl &impl = *self->impl;
   GstVideoInfo info;
@@ -344,7 +349,11 @@ static GstFlowReturn take(GstShmNumpySrc *self, const Frame &frame, GstBuffer **
     impl.counts.missed += frame.missed;
     return GST_FLOW_CUSTOM_SUCCESS;
   }
-  stamp(self, frame, buffer.get());
+  if (!stamp(self, frame, buffer.get())) {
+    Lock lock(impl.mutex);
+    impl.counts.missed += frame.missed + 1;
+    return GST_FLOW_CUSTOM_SUCCESS;
+  }
   vdn::describe_in_buffer(frame.info, buffer.get());
   turn(self, frame.info.orientation);
   count_frame(self, frame, buffer.get());

@@ -262,6 +262,28 @@ GST_START_TEST(test_shmnumpysrc_unthrottled_writer_gives_no_torn_frame) {
 }
 GST_END_TEST
 
+// given many more frames in a second than there are milliseconds, then time does not run
+// ahead of the clock; those that have no place are missed.
+GST_START_TEST(test_shmnumpysrc_fast_writer_does_not_run_ahead_of_the_clock) {
+  Writer writer;
+  Source source(writer.name);
+  const guint64 kBurst = 300;
+  for (guint64 i = 0; i < kBurst; i++) {
+    writer.publish();
+    // Each is seen, none waits for the millisecond after the one before.
+    fail_unless(shmtest::wait_until([&] {
+      return source.counted("frames") + source.counted("missed") == writer.number;
+    }));
+    while (GstBuffer *buffer = gst_harness_try_pull(source.harness)) {
+      const GstClockTime due = source.base_time + GST_BUFFER_PTS(buffer);
+      fail_unless(due <= vdn::shm::monotonic_ns(), "%u ns ahead",
+                  static_cast<guint>(due - vdn::shm::monotonic_ns()));
+      gst_buffer_unref(buffer);
+    }
+  }
+}
+GST_END_TEST
+
 static Suite *shmnumpysrc_hostile_suite(void) {
   Suite *suite = suite_create("shmnumpysrc-hostile");
   TCase *tcase = tcase_create("hostile");
@@ -276,6 +298,7 @@ static Suite *shmnumpysrc_hostile_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_writer_killed_at_each_step_is_survived);
   tcase_add_test(tcase, test_shmnumpysrc_child_of_the_writer_sees_it_die);
   tcase_add_test(tcase, test_shmnumpysrc_unthrottled_writer_gives_no_torn_frame);
+  tcase_add_test(tcase, test_shmnumpysrc_fast_writer_does_not_run_ahead_of_the_clock);
   return suite;
 }
 

@@ -2,6 +2,7 @@
 """Frames of a pipeline through Python and back: shmnumpysink, shmnumpy, shmnumpysrc."""
 import contextlib
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -63,6 +64,9 @@ class Sink:
     def pull(self):
         sample = self.sink.emit("try-pull-sample", seconds(20) * Gst.SECOND)
         assert sample, self.source.get_property("state")
+        # What comes within a millisecond of it would be left out.
+        while time.monotonic_ns() <= self.due(sample) + Gst.MSECOND:
+            pass
         return sample
 
     def due(self, sample):
