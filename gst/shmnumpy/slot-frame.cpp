@@ -15,8 +15,9 @@ namespace {
 constexpr int64_t kAhead = 100 * GST_MSECOND;
 // Nothing that is seen together with something else takes so long.
 constexpr int64_t kLongAgo = 10 * GST_SECOND;
-// Between repeated pictures where the frame rate is unknown, and at most.
+// Between repeated pictures where the frame rate is unknown, and at least and at most.
 constexpr int64_t kRepeat = 100 * GST_MSECOND;
+constexpr int64_t kFastest = 10 * GST_MSECOND;
 constexpr int64_t kSlowest = GST_SECOND;
 
 bool is_fraction(uint32_t numerator, uint32_t denominator) {
@@ -113,8 +114,8 @@ void describe_in_buffer(const shmnumpy_slot &slot, GstBuffer *buffer) {
 int64_t repeat_period(const GstVideoInfo &info) {
   if (info.fps_n <= 0)
     return kRepeat;
-  return std::min(kSlowest, static_cast<int64_t>(gst_util_uint64_scale_int(
-                                GST_SECOND, info.fps_d, info.fps_n)));
+  const guint64 period = gst_util_uint64_scale_int(GST_SECOND, info.fps_d, info.fps_n);
+  return std::clamp(static_cast<int64_t>(period), kFastest, kSlowest);
 }
 
 GstEvent *orientation_tag(uint32_t degrees) {

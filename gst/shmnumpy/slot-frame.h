@@ -38,7 +38,7 @@ bool has_due_time(const shmnumpy_slot &slot, int64_t now);
 // GstReferenceTimestampMeta. Thread: any.
 void describe_in_buffer(const shmnumpy_slot &slot, GstBuffer *buffer);
 
-// How long a picture is shown before it is repeated, ns: by the frame rate, at most a
+// How long a picture is shown before it is repeated, ns: by the frame rate, 10 ms to a
 // second. Thread: any.
 int64_t repeat_period(const GstVideoInfo &info);
 

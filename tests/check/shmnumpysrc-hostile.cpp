@@ -284,6 +284,30 @@ GST_START_TEST(test_shmnumpysrc_fast_writer_does_not_run_ahead_of_the_clock) {
 }
 GST_END_TEST
 
+// given the highest of all frame rates, then pictures are repeated a hundred times in a
+// second at most.
+GST_START_TEST(test_shmnumpysrc_absurd_rate_does_not_flood) {
+  Writer writer;
+  Source source(writer.name, "on-disconnect=repeat");
+  writer.begin();
+  writer.fill(60, 40, 180);
+  writer.slot(1).fps_n = G_MAXINT;
+  writer.slot(1).fps_d = 1;
+  writer.finish();
+  gst_buffer_unref(source.pull());
+  writer.set_state(SHMNUMPY_STATE_EOS);
+  GstClockTime last = GST_CLOCK_TIME_NONE;
+  for (int i = 0; i < 5; i++) {
+    GstBuffer *buffer = source.pull();
+    const GstClockTime pts = GST_BUFFER_PTS(buffer);
+    fail_unless(GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP));
+    gst_buffer_unref(buffer);
+    fail_unless(i == 0 || pts - last >= 9 * GST_MSECOND);
+    last = pts;
+  }
+}
+GST_END_TEST
+
 static Suite *shmnumpysrc_hostile_suite(void) {
   Suite *suite = suite_create("shmnumpysrc-hostile");
   TCase *tcase = tcase_create("hostile");
@@ -299,6 +323,7 @@ static Suite *shmnumpysrc_hostile_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_child_of_the_writer_sees_it_die);
   tcase_add_test(tcase, test_shmnumpysrc_unthrottled_writer_gives_no_torn_frame);
   tcase_add_test(tcase, test_shmnumpysrc_fast_writer_does_not_run_ahead_of_the_clock);
+  tcase_add_test(tcase, test_shmnumpysrc_absurd_rate_does_not_flood);
   return suite;
 }
 
