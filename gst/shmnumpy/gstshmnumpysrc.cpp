@@ -426,10 +426,10 @@ static GstFlowReturn gst_shm_numpy_src_create(GstPushSrc *src, GstBuffer **buffe
     const auto frame = reader.read(std::chrono::nanoseconds(patience(impl)));
     show_state(self);
     if (reader.cancelled())
-      flow = GST_FLOW_FLUSHING;
-    else if (frame)
+      return GST_FLOW_FLUSHING;
+    if (frame)
       flow = take(self, *frame, buffer);
-    else
+    if (flow == GST_FLOW_CUSTOM_SUCCESS)
       flow = without_frame(self, buffer);
   }
   return flow;

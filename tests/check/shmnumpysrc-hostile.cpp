@@ -308,6 +308,30 @@ GST_START_TEST(test_shmnumpysrc_absurd_rate_does_not_flood) {
 }
 GST_END_TEST
 
+// Overwrites the frame that is about to be copied, and publishes one of another size.
+static GstPadProbeReturn tear(GstPad *, GstPadProbeInfo *info, gpointer data) {
+  if (GST_QUERY_TYPE(GST_PAD_PROBE_INFO_QUERY(info)) == GST_QUERY_ACCEPT_CAPS) {
+    auto &writer = *static_cast<Writer *>(data);
+    writer.slot(writer.number).seq |= 1;
+    writer.publish(1 + writer.number % 60);
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+// given a stream of which no frame is whole, then timeout ends it as one without frames.
+GST_START_TEST(test_shmnumpysrc_timeout_ends_a_stream_of_torn_frames) {
+  Writer writer;
+  Source source(writer.name, "timeout=1");
+  GstPad *pad = gst_element_get_static_pad(source.element, "src");
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, tear, &writer, nullptr);
+  gst_object_unref(pad);
+  writer.publish();
+  fail_unless(has(source.error(), "1 s"));
+  fail_unless_equals_uint64(source.counted("frames"), 0);
+  fail_unless(source.counted("torn") > 0);
+}
+GST_END_TEST
+
 static Suite *shmnumpysrc_hostile_suite(void) {
   Suite *suite = suite_create("shmnumpysrc-hostile");
   TCase *tcase = tcase_create("hostile");
@@ -324,6 +348,7 @@ static Suite *shmnumpysrc_hostile_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_unthrottled_writer_gives_no_torn_frame);
   tcase_add_test(tcase, test_shmnumpysrc_fast_writer_does_not_run_ahead_of_the_clock);
   tcase_add_test(tcase, test_shmnumpysrc_absurd_rate_does_not_flood);
+  tcase_add_test(tcase, test_shmnumpysrc_timeout_ends_a_stream_of_torn_frames);
   return suite;
 }
 
