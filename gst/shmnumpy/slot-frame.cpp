@@ -25,6 +25,21 @@ bool is_fraction(uint32_t numerator, uint32_t denominator) {
          denominator <= G_MAXINT;
 }
 
+// GStreamer takes any numbers from a text. Not read as enumerators before they are known
+// to be some.
+bool is_known(const GstVideoColorimetry &colorimetry) {
+  const auto within = [](const auto &field, guint last) {
+    guint value;
+    static_assert(sizeof(value) == sizeof(field));
+    memcpy(&value, &field, sizeof(value));
+    return value <= last;
+  };
+  return within(colorimetry.range, GST_VIDEO_COLOR_RANGE_16_235) &&
+         within(colorimetry.matrix, GST_VIDEO_COLOR_MATRIX_BT2020) &&
+         within(colorimetry.transfer, GST_VIDEO_TRANSFER_BT601) &&
+         within(colorimetry.primaries, GST_VIDEO_COLOR_PRIMARIES_EBU3213);
+}
+
 } // namespace
 
 bool info_of(const shmnumpy::Frame &frame, GstVideoInfo *info) {
@@ -44,6 +59,7 @@ bool info_of(const shmnumpy::Frame &frame, GstVideoInfo *info) {
                          strnlen(slot.colorimetry, sizeof(slot.colorimetry)));
   GstVideoColorimetry colorimetry;
   if (!text.empty() && gst_video_colorimetry_from_string(&colorimetry, text.c_str()) &&
+      is_known(colorimetry) &&
       // A matrix is for YUV, and GStreamer warns of another.
       (colorimetry.matrix == GST_VIDEO_COLOR_MATRIX_RGB) == !!GST_VIDEO_INFO_IS_RGB(info))
     info->colorimetry = colorimetry;

@@ -332,6 +332,33 @@ GST_START_TEST(test_shmnumpysrc_timeout_ends_a_stream_of_torn_frames) {
 }
 GST_END_TEST
 
+// given numbers that GStreamer has no colours for, then caps say what they say without.
+GST_START_TEST(test_shmnumpysrc_colorimetry_out_of_range_is_left_out) {
+  const struct {
+    const char *format, *text;
+  } cases[] = {{"GRAY8", "2:-9999999:1:1"}, {"GRAY8", "2:7:1:1"},  {"GRAY8", "3:3:5:1"},
+               {"GRAY8", "-1:3:5:1"},       {"GRAY8", "2:2:1:99"}, {"GRAY8", "2:3:-1:1"},
+               {"RGB", "1:1:99:1"},         {"RGB", "1:1:7:-1"},   {"RGB", "9:1:7:1"}};
+  for (const auto &c : cases) {
+    const Name name;
+    Sender sender(name);
+    Source source(name.text);
+    shmnumpy_slot frame = rgb_frame(16, 16);
+    strcpy(frame.format, c.format);
+    strcpy(frame.colorimetry, c.text);
+    sender.send(frame);
+    gst_buffer_unref(source.pull());
+    GstCaps *caps = gst_pad_get_current_caps(source.harness->sinkpad);
+    GstVideoInfo found, expected;
+    fail_unless(gst_video_info_from_caps(&found, caps));
+    gst_video_info_set_format(&expected, GST_VIDEO_INFO_FORMAT(&found), 16, 16);
+    fail_unless(gst_video_colorimetry_is_equal(&found.colorimetry, &expected.colorimetry),
+                "%s in %s was taken", c.text, c.format);
+    gst_caps_unref(caps);
+  }
+}
+GST_END_TEST
+
 static Suite *shmnumpysrc_hostile_suite(void) {
   Suite *suite = suite_create("shmnumpysrc-hostile");
   TCase *tcase = tcase_create("hostile");
@@ -349,6 +376,7 @@ static Suite *shmnumpysrc_hostile_suite(void) {
   tcase_add_test(tcase, test_shmnumpysrc_fast_writer_does_not_run_ahead_of_the_clock);
   tcase_add_test(tcase, test_shmnumpysrc_absurd_rate_does_not_flood);
   tcase_add_test(tcase, test_shmnumpysrc_timeout_ends_a_stream_of_torn_frames);
+  tcase_add_test(tcase, test_shmnumpysrc_colorimetry_out_of_range_is_left_out);
   return suite;
 }
 
