@@ -235,7 +235,9 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
   // Where everything takes longer, these do, too.
   if (time_factor() > 1)
     return;
-  fail_unless(p95 <= kRequestP95Ms, "%d ms from the gap to the request", p95);
+  // What the relay's thread waited for a processor, others may have had to.
+  const int busy_ms = static_cast<int>(watching.relay.state().late_us / 1000);
+  fail_unless(p95 <= kRequestP95Ms + busy_ms, "%d ms from the gap to the request", p95);
   fail_unless(gap_ms <= kLongestGapMs, "%d ms without a picture", gap_ms);
 }
 
