@@ -9,9 +9,8 @@
 
 namespace vdn {
 
-static constexpr unsigned kPatienceMs = 500;
-static constexpr gint64 kLongestUs = 120 * G_USEC_PER_SEC;
-static constexpr gulong kLookUs = 20000;
+static constexpr gint64 kPatienceUs = 500000, kLongestUs = 120 * G_USEC_PER_SEC;
+static constexpr guint kLookMs = 20;
 
 // When a process exits, GnuTLS (3.8: random.c) frees a list that each thread which got
 // random numbers from it looks into when it ends. Those of libnice end behind the back of
@@ -51,30 +50,32 @@ void Loop::outlive(GObject *object) {
   outlived_.emplace_back(object);
 }
 
-// The same on a thread that nobody waits for.
-static void listen_for_last_words(GMainContext *context,
-                                  std::list<WeakPtr<GObject>> outlived) {
-  const gint64 end = g_get_monotonic_time() + kLongestUs;
-  for (auto &object : outlived)
-    while (object.lock() && g_get_monotonic_time() < end) {
-      g_main_context_iteration(context, FALSE);
-      g_usleep(kLookUs);
-    }
-  g_main_context_unref(context);
+// Until all are gone, which nobody need tell: false after `us`.
+static bool listen(GMainContext *context, std::list<WeakPtr<GObject>> &objects,
+                   gint64 us) {
+  const gint64 end = g_get_monotonic_time() + us;
+  GSource *look = g_timeout_source_new(kLookMs);
+  g_source_set_callback(
+      look, [](gpointer) -> gboolean { return G_SOURCE_CONTINUE; }, nullptr, nullptr);
+  g_source_attach(look, context);
+  for (auto &object : objects)
+    while (g_get_monotonic_time() < end && object.lock())
+      g_main_context_iteration(context, TRUE);
+  g_source_destroy(look);
+  g_source_unref(look);
+  return g_get_monotonic_time() < end;
 }
 
 // What they post once nobody listens would never be freed, nor their objects and sockets.
+// Who takes longer than whoever stops the loop may is listened for by another thread.
 void Loop::let_threads_end() {
-  bool late = false;
-  Timer patience(*this);
-  if (!outlived_.empty())
-    patience.start(kPatienceMs, [&late] { late = true; });
-  for (auto &object : outlived_)
-    while (!late && object.lock())
-      g_main_context_iteration(context_, TRUE);
-  if (late)
-    std::thread(listen_for_last_words, g_main_context_ref(context_), std::move(outlived_))
-        .detach();
+  if (outlived_.empty() || listen(context_, outlived_, kPatienceUs))
+    return;
+  std::thread([context = g_main_context_ref(context_),
+               objects = std::move(outlived_)]() mutable {
+    listen(context, objects, kLongestUs);
+    g_main_context_unref(context);
+  }).detach();
 }
 
 void Loop::attach(Job job) {
