@@ -63,7 +63,6 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
   }
   told_kbit_s_ = told_sound_kbit_s_ = 0; // what encodes may be new
   apply_limits();
-  update_sound();
   announce();
 }
 
@@ -82,7 +81,6 @@ void Publisher::set_limits(const BandwidthLimits &video, unsigned sound_kbit_s) 
   config_.limits = video;
   config_.sound_kbit_s = sound_kbit_s;
   apply_limits();
-  update_sound();
 }
 
 void Publisher::apply_limits() {
@@ -91,6 +89,7 @@ void Publisher::apply_limits() {
   for (auto &[peer, viewer] : viewers_)
     viewer.watcher->set_limits(bounds);
   update_rate();
+  update_sound();
 }
 
 unsigned Publisher::kbit_s() const {
