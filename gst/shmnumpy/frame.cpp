@@ -2,8 +2,8 @@
 #include "frame.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "copy-plane.h"
 #include "pipeline-time.h"
 
 #ifdef HAVE_LIBYUV
@@ -69,18 +69,6 @@ uint32_t rows_of(const GstVideoInfo &info, guint plane) {
   gint components[GST_VIDEO_MAX_COMPONENTS];
   gst_video_format_info_component(info.finfo, plane, components);
   return static_cast<uint32_t>(GST_VIDEO_INFO_COMP_HEIGHT(&info, components[0]));
-}
-
-void copy_plane(const guint8 *from, gint from_stride, guint8 *to, gint to_stride,
-                uint32_t rows) {
-  if (from_stride == to_stride) {
-    memcpy(to, from, static_cast<size_t>(to_stride) * rows);
-    return;
-  }
-  const size_t row = static_cast<size_t>(std::min(from_stride, to_stride));
-  for (uint32_t y = 0; y < rows; y++)
-    memcpy(to + static_cast<size_t>(y) * static_cast<size_t>(to_stride),
-           from + static_cast<size_t>(y) * static_cast<size_t>(from_stride), row);
 }
 
 #ifdef HAVE_LIBYUV
@@ -224,11 +212,13 @@ const uint8_t *describe_in_place(const GstVideoFrame &frame, uint64_t capacity,
 bool write_pixels(const GstVideoFrame &frame, const GstVideoInfo &out, uint8_t *pixels) {
   if (GST_VIDEO_FRAME_FORMAT(&frame) != GST_VIDEO_INFO_FORMAT(&out))
     return convert(frame, out, pixels);
-  for (guint i = 0; i < GST_VIDEO_INFO_N_PLANES(&out); i++)
-    copy_plane(static_cast<const guint8 *>(GST_VIDEO_FRAME_PLANE_DATA(&frame, i)),
-               GST_VIDEO_FRAME_PLANE_STRIDE(&frame, i),
-               pixels + GST_VIDEO_INFO_PLANE_OFFSET(&out, i),
-               GST_VIDEO_INFO_PLANE_STRIDE(&out, i), rows_of(out, i));
+  for (guint i = 0; i < GST_VIDEO_INFO_N_PLANES(&out); i++) {
+    const auto from = static_cast<size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&frame, i));
+    const auto to = static_cast<size_t>(GST_VIDEO_INFO_PLANE_STRIDE(&out, i));
+    copy_plane(static_cast<const uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(&frame, i)), from,
+               pixels + GST_VIDEO_INFO_PLANE_OFFSET(&out, i), to, std::min(from, to),
+               rows_of(out, i));
+  }
   return true;
 }
 

@@ -272,6 +272,14 @@ static GstFlowReturn copy_frame(GstShmNumpySrc *self, const Frame &frame,
   return GST_FLOW_OK;
 }
 
+// `time` on the running time of this pipeline, ns, but not back: encoders and muxers do
+// not take that.
+static GstClockTime place(const Stream &stream, int64_t time) {
+  const auto pts = static_cast<GstClockTime>(std::max<int64_t>(0, time));
+  return GST_CLOCK_TIME_IS_VALID(stream.last_pts) ? std::max(pts, stream.last_pts + kStep)
+                                                  : pts;
+}
+
 // Gives the frame its place on the running time of this pipeline; false if there is none
 // yet, so soon after the one before.
 static bool stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
@@ -283,15 +291,11 @@ static bool stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
                     vdn::has_due_time(frame.info, now);
   const int64_t due = echo ? static_cast<int64_t>(frame.info.due_monotonic) : now;
   if (zero) {
-    auto pts = static_cast<GstClockTime>(std::max<int64_t>(0, due - *zero));
-    // Not back: encoders and muxers do not take that.
-    if (GST_CLOCK_TIME_IS_VALID(stream.last_pts) && pts < stream.last_pts + kStep) {
-      pts = stream.last_pts + kStep;
-      // Nor ahead of the clock for good, with a writer that is faster than that.
-      if (static_cast<int64_t>(pts) > now - *zero)
-        return false;
-    }
-    GST_BUFFER_PTS(buffer) = stream.last_pts = pts;
+    const auto pts = static_cast<int64_t>(place(stream, due - *zero));
+    // Nor ahead of the clock for good, with a writer that is faster than that.
+    if (pts > std::max<int64_t>({0, due - *zero, now - *zero}))
+      return false;
+    GST_BUFFER_PTS(buffer) = stream.last_pts = static_cast<GstClockTime>(pts);
   }
   stream.age = now - due;
   Lock lock(impl.mutex);
@@ -376,9 +380,7 @@ static GstBuffer *repeated(GstShmNumpySrc *self) {
   const auto zero = vdn::running_time_zero(GST_ELEMENT(self));
   // As old as frames are, or the first one after it would lie before it.
   if (zero)
-    stream.last_pts = std::max(
-        static_cast<GstClockTime>(std::max<int64_t>(0, now - stream.age - *zero)),
-        stream.last_pts + kStep);
+    stream.last_pts = place(stream, now - stream.age - *zero);
   GST_BUFFER_PTS(buffer) = stream.last_pts;
   Lock lock(impl.mutex);
   impl.counts.repeated++;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "copy-plane.h"
 #include "gst-ptr.h"
 #include "pipeline-time.h"
 
@@ -69,14 +70,10 @@ bool info_of(const shmnumpy::Frame &frame, GstVideoInfo *info) {
 void copy_pixels(const shmnumpy::Frame &frame, GstVideoFrame *to) {
   for (guint i = 0; i < frame.n_planes; i++) {
     const shmnumpy::Plane &from = frame.planes[i];
-    auto *row = static_cast<uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(to, i));
-    const auto stride = static_cast<size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(to, i));
-    if (stride == from.stride) {
-      memcpy(row, from.data, stride * (from.rows - 1) + from.row_bytes);
-      continue;
-    }
-    for (uint32_t y = 0; y < from.rows; y++)
-      memcpy(row + y * stride, from.data + y * from.stride, from.row_bytes);
+    copy_plane(from.data, from.stride,
+               static_cast<uint8_t *>(GST_VIDEO_FRAME_PLANE_DATA(to, i)),
+               static_cast<size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(to, i)), from.row_bytes,
+               from.rows);
   }
 }
 
