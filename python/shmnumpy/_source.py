@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from typing import AsyncIterator, Iterator, Optional, TypeVar, Union
+from typing import AsyncIterator, Iterator, Optional, Tuple, TypeVar, Union
 
 from ._frame import Frame
 
@@ -46,6 +46,13 @@ class Source:
     def _ended(self) -> bool:
         return False
 
+    def _wanted(self, timeout: Union[float, None, _AsOpened], copy: Optional[bool]
+                ) -> Tuple[Optional[float], bool]:
+        """Until when to wait, None = for ever, and whether to copy."""
+        timeout = self.timeout if isinstance(timeout, _AsOpened) else timeout
+        return (None if timeout is None else time.monotonic() + timeout,
+                self.copies if copy is None else copy)
+
     def read(self, timeout: Union[float, None, _AsOpened] = _AS_OPENED,
              copy: Optional[bool] = None) -> Optional[Frame]:
         """The newest frame that was not returned before, waiting for one if need be.
@@ -56,9 +63,7 @@ class Source:
         the time is over, when the stream has ended and until_eos was asked for, or when
         closed.
         """
-        copy = self.copies if copy is None else copy
-        timeout = self.timeout if isinstance(timeout, _AsOpened) else timeout
-        end = None if timeout is None else time.monotonic() + timeout
+        end, copy = self._wanted(timeout, copy)
         while not self.closed:
             frame = self._poll(copy)
             if frame is not None:
@@ -78,9 +83,7 @@ class Source:
                          copy: Optional[bool] = None) -> Optional[Frame]:
         """read() for asyncio: other tasks of the loop run meanwhile, and no thread of its
         executor is used. One task at a time may wait."""
-        copy = self.copies if copy is None else copy
-        timeout = self.timeout if isinstance(timeout, _AsOpened) else timeout
-        end = None if timeout is None else time.monotonic() + timeout
+        end, copy = self._wanted(timeout, copy)
         if self._greedy:
             await asyncio.sleep(0)
         self._greedy = True
