@@ -95,11 +95,11 @@ def state_of(pid):
 
 
 class Crowd:
-    """Viewers in this process, which take video as it comes, without decoding it."""
+    """Viewers in this process, which take video as it comes, or decode it."""
 
-    def __init__(self, url, stream_id, count):
+    def __init__(self, url, stream_id, count, output="encoded"):
         self.pipeline = Gst.parse_launch(" ".join(
-            f"{viewer(url, stream_id)} name=viewer{n} output-format=encoded ! "
+            f"{viewer(url, stream_id)} name=viewer{n} output-format={output} ! "
             f"fakesink name=shown{n} sync=false" for n in range(count)))
         self.sinks = [self.pipeline.get_by_name(f"shown{n}") for n in range(count)]
         self.first = self.pipeline.get_by_name("viewer0")

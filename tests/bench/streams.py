@@ -15,18 +15,13 @@ import statistics
 import sys
 import time
 
+from publish import Crowd
 from py_support import BUILD, machine, stream_options, wait_for
-from viewer import publishing, source
+from viewer import publishing
 
 import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
-
-
-def rendered(pipeline, many):
-    """What each of the sinks has taken."""
-    return [pipeline.get_by_name(f"shown{n}").get_property("stats").get_value("rendered")
-            for n in range(many)]
 
 
 def play(args, many):
@@ -34,19 +29,16 @@ def play(args, many):
     to_publisher = ["--password", "off", "--socket-signaling", "--local-address",
                     "127.0.0.1"]
     with publishing(args, args.sizes[0], ["--line", args.line], to_publisher) as to:
-        watching = Gst.parse_launch(" ".join(
-            f"{' '.join(source(*to))} password=false enable-audio=false "
-            f"output-format={args.output} ! fakesink name=shown{n} sync=false"
-            for n in range(many)))
+        crowd = Crowd(*to, many, args.output)
         try:
-            watching.set_state(Gst.State.PLAYING)
+            crowd.pipeline.set_state(Gst.State.PLAYING)
             wait_for(f"{many} streams",
-                     lambda: min(rendered(watching, many)) >= args.settle * args.fps)
-            used, had = time.process_time(), rendered(watching, many)
+                     lambda: min(crowd.shown()) >= args.settle * args.fps)
+            used, had = time.process_time(), crowd.shown()
             time.sleep(args.seconds)
-            used, has = time.process_time() - used, rendered(watching, many)
+            used, has = time.process_time() - used, crowd.shown()
         finally:
-            watching.set_state(Gst.State.NULL)
+            crowd.pipeline.set_state(Gst.State.NULL)
     fewest = min(now - then for now, then in zip(has, had))
     return used / args.seconds, fewest / args.seconds
 
