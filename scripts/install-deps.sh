@@ -5,6 +5,7 @@
 #   scripts/install-deps.sh          what building and the demo need
 #   scripts/install-deps.sh tests    and what the tests need as well
 #   scripts/install-deps.sh arm64    what tests/emulated.sh arm64 needs; armhf likewise
+#   scripts/install-deps.sh debian   what tests/in-debian.sh needs
 #
 # For Debian 12 and 13 and Raspberry Pi OS; elsewhere it says what is wanted and goes on.
 set -euo pipefail
@@ -47,8 +48,9 @@ build) wanted=("${build[@]}") ;;
 tests) wanted=("${build[@]}" "${tests[@]}") ;;
 arm64) wanted=("${emulated[@]}" g++-aarch64-linux-gnu) ;;
 armhf) wanted=("${emulated[@]}" g++-arm-linux-gnueabihf) ;;
+debian) wanted=(debootstrap) ;;
 *)
-  echo "usage: $0 [build|tests|arm64|armhf]" >&2
+  echo "usage: $0 [build|tests|arm64|armhf|debian]" >&2
   exit 2
   ;;
 esac
@@ -93,8 +95,9 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     "${as_root[@]}" mkdir -p "${unit%/*}"
     "${as_root[@]}" ln -s /dev/null "$unit"
   fi
-  "${as_root[@]}" apt-get update
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y --no-install-recommends "${missing[@]}"
+  # apt refuses to run twice at a time: whoever else installs with this script is waited for.
+  apt=("${as_root[@]}" flock /var/lib/apt/lists env DEBIAN_FRONTEND=noninteractive apt-get)
+  "${apt[@]}" update
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 fi
 install_npm "$@"

@@ -47,11 +47,8 @@ inside() {
 make_system() {
   local release=$1 system=$2
   [[ -d $system ]] && return
-  if ! command -v debootstrap >/dev/null; then
-    if ! { apt-get update && apt-get install -y --no-install-recommends debootstrap; }; then
-      skip "debootstrap is not installed, and cannot be"
-    fi
-  fi
+  command -v debootstrap >/dev/null || scripts/install-deps.sh debian ||
+    skip "debootstrap is not installed, and cannot be"
   echo "Making a Debian $release in $system"
   rm -rf "$system.new"
   mkdir -p "$system.new"

@@ -12,6 +12,7 @@ from typing import Iterator, NamedTuple
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.M)
 PYTEST = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.M)
 REASON = re.compile(r"^(?:SKIPPED \[|skip: ).*", re.M)
+FAILURE = re.compile(r"^(?:\S+:\d+:[FE]:.*|(?:FAILED|ERROR) .*)", re.M)
 SKIPPED = ("SKIP", "EXPECTEDFAIL")
 
 
@@ -75,6 +76,13 @@ def main() -> int:
                   f"{test.get('returncode')}, {test.get('duration', 0):.1f} s =====")
             print(test.get("stdout", "") + test.get("stderr", ""))
             print(f"===== end of {test['name']} =====")
+    # Once more in short, for who sees the end of a long log alone.
+    print()
+    for test in tests:
+        if judge(test).failed:
+            output = test.get("stdout", "") + test.get("stderr", "")
+            print(f"Failed in {test['name']} ({test['result']}):",
+                  *FAILURE.findall(output), sep="\n  ")
     if not tests:
         print("\nNo test ran.")
         total = Count(failed=1)
