@@ -14,7 +14,8 @@
 
 namespace shmtest {
 
-// Writes frames of one value.
+// Writes frames of one value. Small ones fit from the start: who reads the segment would
+// have to follow to a larger one, and finds none if the writer has stopped meanwhile.
 class Sender {
 public:
   explicit Sender(const Name &name) {
@@ -24,6 +25,7 @@ public:
     vdn::shm::Error error;
     writer = vdn::shm::Writer::start(config, {}, &error);
     fail_unless(writer != nullptr, "%s", error.message.c_str());
+    fail_unless(writer->fit(4096, &error), "%s", error.message.c_str());
   }
   void send(const shmnumpy_slot &frame, int value = 1) {
     vdn::shm::Error error;
