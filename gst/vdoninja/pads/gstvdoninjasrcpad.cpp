@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "apart.h"
 #include "codec.h"
 #include "gst-ptr.h"
 #include "mutex.h"
@@ -24,6 +25,8 @@ struct Impl {
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
   std::atomic<GstClockTime> latency{0};
   vdn::ObjPtr<GstStream> stream;
+  std::atomic<bool> pictures{false};
+  vdn::Apart apart; // streaming thread
   guint group_id = 0;
   std::atomic<bool> in_gap{false};
   std::atomic<bool> started{false}; // downstream has had our stream-start
@@ -56,18 +59,18 @@ struct _GstVdoNinjaSrcPad {
 
 G_DEFINE_FINAL_TYPE(GstVdoNinjaSrcPad, gst_vdoninja_src_pad, GST_TYPE_GHOST_PAD)
 
-// Thread: streaming. Marks the first buffer after a change of source. And of two pictures
-// that arrived at the same time a parser leaves the second without; it gets it back.
+// Thread: streaming. Marks the first buffer after a change of source.
 static GstBuffer *mark(Impl *impl, GstBuffer *buffer) {
   const bool discont = impl->discont.exchange(false);
-  const bool timeless = !GST_BUFFER_PTS_IS_VALID(buffer);
-  if (discont || timeless)
+  const GstClockTime time =
+      impl->apart.next(GST_BUFFER_PTS(buffer), impl->pictures ? GST_MSECOND : 0);
+  if (discont || time != GST_BUFFER_PTS(buffer)) {
     buffer = gst_buffer_make_writable(buffer);
+    GST_BUFFER_PTS(buffer) = time;
+  }
   if (discont)
     GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
-  if (timeless)
-    GST_BUFFER_PTS(buffer) = impl->last_time;
-  impl->last_time = GST_BUFFER_PTS(buffer);
+  impl->last_time = time;
   return buffer;
 }
 
@@ -310,9 +313,12 @@ void gst_vdoninja_src_pad_restart(GstVdoNinjaSrcPad *pad, GstStream *stream,
   impl->last_time = GST_CLOCK_TIME_NONE;
   impl->offset = 0;
   impl->source_segment.reset();
+  impl->apart = {};
   impl->group_id = group_id;
-  if (stream)
-    impl->stream = vdn::ObjPtr<GstStream>::ref(stream);
+  if (!stream)
+    return;
+  impl->stream = vdn::ObjPtr<GstStream>::ref(stream);
+  impl->pictures = gst_stream_get_stream_type(stream) == GST_STREAM_TYPE_VIDEO;
 }
 
 void gst_vdoninja_src_pad_set_source(GstVdoNinjaSrcPad *pad, GstPad *target) {
