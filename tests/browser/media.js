@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What is published: pictures that carry a number and a clock, and a tone; and how to read
-// that clock again.
+// What is published: pictures that carry a number and a clock, and a tone with a tick at each
+// whole second of that clock; and how to read the clock again, from both.
 
 // The format of these stamps is described in tests/support/stamp.h.
 const BITS = 40;
 const FPS = 30;
+const TONE = 0.1, TICK = 0.6; // amplitudes
+const TICK_S = 0.02;
 
 function stamp(number, ms) {
   const bytes = [number, ms >> 16 & 255, ms >> 8 & 255, ms & 255];
@@ -71,15 +73,49 @@ function videoTrack(canvas) {
   return track;
 }
 
-async function audioTrack() {
-  const context = new AudioContext();
-  const tone = new OscillatorNode(context, {frequency: 440});
-  const volume = new GainNode(context, {gain: 0.1});
-  const destination = context.createMediaStreamDestination();
+// A sine, which starts at once; gives what sets its amplitude.
+function sine(context, frequency, gain, destination) {
+  const tone = new OscillatorNode(context, {frequency});
+  const volume = new GainNode(context, {gain});
   tone.connect(volume).connect(destination);
   tone.start();
+  return volume.gain;
+}
+
+async function audioTrack() {
+  const context = new AudioContext();
+  const destination = context.createMediaStreamDestination();
+  sine(context, 440, TONE, destination);
+  const tick = sine(context, 1000, 0, destination);
   await context.resume();
+  let last = 0; // the second that has its tick
+  setInterval(() => {
+    const now = Date.now() / 1000;
+    const next = Math.ceil(now);
+    if (next === last || next - now > 0.5)
+      return;
+    last = next;
+    const when = context.currentTime + next - now;
+    tick.setValueAtTime(TICK, when);
+    tick.setValueAtTime(0, when + TICK_S);
+  }, 100);
   return destination.stream.getAudioTracks()[0];
+}
+
+// Calls heard(ms since 1970) as each tick of an audio track begins to be played. Chromium
+// only.
+export async function hearTicks(track, heard) {
+  const samples = new Float32Array(48000);
+  let quiet = 0; // s since the last sample of a tick
+  for await (const sound of new MediaStreamTrackProcessor({track}).readable) {
+    const part = samples.subarray(0, sound.numberOfFrames);
+    sound.copyTo(part, {planeIndex: 0, format: 'f32-planar'});
+    const first = part.findIndex(sample => Math.abs(sample) > (TONE + TICK) / 2);
+    if (first >= 0 && quiet > TICK_S)
+      heard(Date.now() + (first - part.length) / sound.sampleRate * 1000);
+    quiet = first >= 0 ? 0 : quiet + part.length / sound.sampleRate;
+    sound.close();
+  }
 }
 
 // A MediaStream with one video and one audio track.

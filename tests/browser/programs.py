@@ -100,6 +100,21 @@ class Viewer(Browser):
             shown += len(found.get("pictures", []))
         return shown
 
+    def painted_after(self, ms, wanted, seconds, **size):
+        """Until as many were shown that were painted after this time, in ms since 1970,
+        while pictures had this size."""
+        deadline, shown = time.monotonic() + seconds, 0
+        while shown < wanted:
+            found = self.wait_for("pictures", deadline - time.monotonic(), **size)
+            shown += sum(age is not None and when - age > ms
+                         for when, age in found["pictures"])
+
+    def hears(self, ticks, seconds):
+        """Until so many were heard."""
+        deadline, heard = time.monotonic() + seconds, 0
+        while heard < ticks:
+            heard += len(self.wait_for("pictures", deadline - time.monotonic())["ticks"])
+
 
 class Launch(Program):
     """gst-launch-1.0 with a pipeline, one argument for each part of it."""

@@ -16,6 +16,7 @@ const USAGE = `usage: publish.mjs --server URL --stream-id ID
   --size WxH                of the pictures (1280x720)
   --camera FILE             a film (.mjpeg, .y4m) that the camera sees, instead of stamps
   --watch                   the stream, on this machine's loopback, and tell of each picture
+  --no-sound                is asked for
   --seconds N               to run, 0: until stdin ends (0)
   --chromium FILE           the browser (/usr/bin/chromium)
   --firefox FILE            another browser, to watch with`;
@@ -49,6 +50,7 @@ function parse() {
     server: text, 'stream-id': text, codec: text, password: text,
     dialect: {...text, default: 'hosted'}, size: {...text, default: '1280x720'},
     seconds: {...text, default: '0'}, camera: text, watch: {type: 'boolean'},
+    'no-sound': {type: 'boolean'},
     chromium: {...text, default: '/usr/bin/chromium'}, firefox: text}});
   if (!values.server || !values['stream-id'])
     throw new Error('--server and --stream-id are needed');
@@ -82,6 +84,7 @@ function pageUrl(origin, options) {
     Object.entries({server, id, dialect, codec, password, size, camera}))
     if (value !== undefined)
       url.searchParams.set(name, value);
+  url.searchParams.set('audio', !options['no-sound']);
   return url.href;
 }
 

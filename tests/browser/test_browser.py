@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A page in Chromium publishes in the manner of VDO.Ninja's web client; its pictures
 arrive in NumPy, all through vdoninjasrc and shmnumpysink in gst-launch-1.0. Another, there
-and in Firefox, watches what vdoninjasink publishes."""
+and in Firefox, watches what vdoninjasink publishes, and what examples/loop.py makes of the
+first one."""
 import os
 import shutil
 import socket
+import sys
 import time
 
 import numpy as np
@@ -22,6 +24,7 @@ RECOVER_S = 40
 FRAMES = 45
 TONE_HZ = 440
 RATE = 48000
+LOOP = os.path.join(programs.HERE, "..", "..", "examples", "loop.py")
 FIREFOX = shutil.which("firefox-esr")
 
 
@@ -179,3 +182,23 @@ def has_default_route():
 def test_watched_by_firefox():
     """Which may have no H.264, and takes VP8 then."""
     assert watched("<H264,VP8>", None, "hosted", firefox=FIREFOX)
+
+
+@pytest.mark.skipif(not MISSING and not pipelines.Gst.ElementFactory.find("shmnumpysrc"),
+                    reason="shmnumpysrc is not built")
+def test_watched_by_a_browser_through_python():
+    """Pictures and ticks of one page in another; also after the first one was reloaded."""
+    full = dict(zip(("width", "height"), SIZE))
+    with programs.Server("hosted") as server, \
+            programs.Browser(server, "browser_cam", codec="h264") as browser, \
+            programs.Program(sys.executable, LOOP, "--server", server.url, "--view",
+                             "browser_cam", "--push", "result", "--work",
+                             "numpy:ascontiguousarray") as loop, \
+            programs.Viewer(server, "result") as viewer:
+        viewer.painted_after(0, FRAMES, START_S, **full)
+        viewer.hears(1, START_S)
+        browser.reload()
+        browser.wait_for("ready", START_S)
+        viewer.painted_after(time.time() * 1000, FRAMES, RECOVER_S, **full)
+        viewer.hears(1, START_S)
+        assert loop.running()
