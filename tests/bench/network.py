@@ -193,13 +193,18 @@ def shown(lines):
     raise SystemExit("the browser has ended")
 
 
+def missing():
+    """What a page in Chromium wants here."""
+    names = [name for name in ("node", "chromium") if not shutil.which(name)]
+    if not os.path.isdir(os.path.join(BROWSER, "node_modules", "playwright-core")):
+        names.append("node_modules: npm ci --prefix tests/browser")
+    return names
+
+
 def watchers():
     """Those that can be run here."""
-    missing = [name for name in ("node", "chromium") if not shutil.which(name)]
-    if not os.path.isdir(os.path.join(BROWSER, "node_modules", "playwright-core")):
-        missing.append("node_modules: npm ci --prefix tests/browser")
-    if missing:
-        print("skipped: Chromium, for want of", *missing, file=sys.stderr)
+    if wanting := missing():
+        print("skipped: Chromium, for want of", *wanting, file=sys.stderr)
         return {"ours": by_ours}
     return {"ours": by_ours, "chromium": by_chromium}
 
