@@ -187,10 +187,12 @@ def test_watched_by_firefox():
 @pytest.mark.skipif(not MISSING and not pipelines.Gst.ElementFactory.find("shmnumpysrc"),
                     reason="shmnumpysrc is not built")
 def test_watched_by_a_browser_through_python():
-    """Pictures and ticks of one page in another; also after the first one was reloaded."""
-    full = dict(zip(("width", "height"), SIZE))
+    """Pictures and ticks of one page in another; also after the first one was reloaded.
+    Small ones: two browsers and an encoder share the machine."""
+    full = {"width": 640, "height": 360}
     with programs.Server("hosted") as server, \
-            programs.Browser(server, "browser_cam", codec="h264") as browser, \
+            programs.Browser(server, "browser_cam", codec="h264",
+                             size="640x360") as browser, \
             programs.Program(sys.executable, LOOP, "--server", server.url, "--view",
                              "browser_cam", "--push", "result", "--work",
                              "numpy:ascontiguousarray") as loop, \
