@@ -317,6 +317,51 @@ GST_START_TEST(test_shm_space_file_of_another_user_is_an_error) {
 }
 GST_END_TEST
 
+// given files of another user under hidden names that can be foreseen, when a writer
+// follows a dead one and grows, then it works as ever.
+GST_START_TEST(test_shm_space_hidden_files_of_another_user_are_no_hindrance) {
+  if (!need(geteuid() == 0, "become another user"))
+    return;
+  const Name name;
+  Config config = config_for(name, 1000);
+  config.legacy = LegacyMode::Never;
+  const std::string hidden = "/dev/shm/." + name.text + ".ring";
+  close(open((hidden + ".new").c_str(), O_CREAT | O_RDWR, 0600));
+  int steps[2], answers[2];
+  fail_unless(pipe(steps) == 0 && pipe(answers) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    Error error;
+    std::unique_ptr<Writer> writer;
+    char step;
+    // The ring of a writer that died, a name that is free, and growth.
+    bool works = setuid(kNobody) == 0 && shmtest::in_child([&] {
+                   return (writer = Writer::start(config, nullptr, &error)) != nullptr;
+                 }) &&
+                 (writer = Writer::start(config, nullptr, &error)) &&
+                 publish(*writer, 10);
+    works = works && write(answers[1], "1", 1) == 1 && read(steps[0], &step, 1) == 1 &&
+            publish(*writer, 200) && publish(*writer, 400);
+    if (!works)
+      fprintf(stderr, "%s\n", error.message.c_str());
+    writer.reset();
+    _exit(works ? 0 : 1);
+  }
+  close(answers[1]);
+  char answer = 0;
+  const bool started = read(answers[0], &answer, 1) == 1;
+  // As somebody else may who is quick when the link is not there for a moment.
+  close(open((hidden + "-other").c_str(), O_CREAT | O_RDWR, 0600));
+  fail_unless(rename((hidden + "-other").c_str(), name.keep(".ring").c_str()) == 0);
+  fail_unless_equals_int(write(steps[1], "1", 1), 1);
+  int status = 1;
+  waitpid(child, &status, 0);
+  fail_unless(started && status == 0);
+  // Both of ours, and nothing of the writer's.
+  fail_unless_equals_int(name.files().size(), 2);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_space_mode_decides_who_reads) {
   if (!need(geteuid() == 0, "become another user"))
     return;
@@ -360,6 +405,7 @@ static Suite *shm_space_suite(void) {
   tcase_add_test(tcase, test_shm_space_short_of_room_fewer_slots_do);
   tcase_add_test(tcase, test_shm_space_unwritable_folder_is_an_error);
   tcase_add_test(tcase, test_shm_space_file_of_another_user_is_an_error);
+  tcase_add_test(tcase, test_shm_space_hidden_files_of_another_user_are_no_hindrance);
   tcase_add_test(tcase, test_shm_space_mode_decides_who_reads);
   return suite;
 }

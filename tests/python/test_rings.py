@@ -154,6 +154,16 @@ def test_clean_after_a_killed_pipeline(name):
     assert run("--clean", name)[0] == 0 and not left(name)
 
 
+def test_clean_after_a_writer_that_was_killed_while_it_grew(name, writer):
+    """The larger ring has the hidden name first."""
+    larger = RingWriter(f"{name}-larger")
+    os.rename(larger.path, f"/dev/shm/.{name}.ring.keep")
+    die(writer)
+    die(larger)
+    status, said = run("--clean", name)
+    assert status == 0 and said.startswith(f"{name}: removed") and not left(name)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_ring_of_another_user_is_told(name, writer, copied):
     for option in ([], ["--clean"]):

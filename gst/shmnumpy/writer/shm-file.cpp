@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -37,6 +39,13 @@ std::string user_name(uid_t uid) {
 
 std::string megabytes(uint64_t bytes) {
   return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
+}
+
+// As many characters as "keep" has.
+std::string hexadecimal(uint16_t number) {
+  char text[5];
+  snprintf(text, sizeof(text), "%04x", number);
+  return text;
 }
 
 bool fail(Error *error, ErrorKind kind, std::string message) {
@@ -235,16 +244,31 @@ void ShmFile::keep() {
 
 bool ShmFile::publish(const std::string &name, const ShmFile *over) {
   set_name(name);
-  if (over && over->is_at(path_)) {
-    const std::string next = path_of("." + name + ".new");
-    unlink(next.c_str());
-    if (!link_to(next) || rename(next.c_str(), path_.c_str()) != 0)
-      return false;
-  } else if (!link_to(path_)) {
+  if (over && over->is_at(path_) ? !rename_over() : !link_to(path_))
     return false;
-  }
   keep();
   return true;
+}
+
+bool ShmFile::rename_over() {
+  // By way of the keep link: whoever dies in between leaves names that are known.
+  std::string next = keep_path_;
+  unlink(next.c_str());
+  if (!link_to(next)) {
+    // Others cannot be kept from making a file of that name, nor can it be removed then.
+    uint16_t number = 0;
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+      return false;
+    next = keep_path_.substr(0, keep_path_.rfind('.') + 1) + hexadecimal(number);
+    if (!link_to(next))
+      return false;
+  }
+  if (rename(next.c_str(), path_.c_str()) == 0)
+    return true;
+  const int why = errno;
+  unlink(next.c_str());
+  errno = why;
+  return false;
 }
 
 bool ShmFile::adopt() {

@@ -137,6 +137,8 @@ public:
 private:
   explicit ShmFile(Fd fd);
   bool link_to(const std::string &path) const;
+  // In the place of what stands under the name. False and errno if that cannot be.
+  bool rename_over();
   void set_name(const std::string &name);
   // Without the link the name can be removed for good; that is all that is lost.
   void keep();
