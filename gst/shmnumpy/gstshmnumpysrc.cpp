@@ -110,9 +110,9 @@ static bool start_reader(GstShmNumpySrc *self) {
   }
   if (!shmnumpy::Reader::is_name(name)) {
     GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS,
-                      ("shm-name '%s' is no name of shared memory: give 1 to 240 "
-                       "characters without a slash",
-                       name.c_str()),
+                      ("shm-name '%s' is no name of shared memory: give 1 to %d bytes "
+                       "without a slash",
+                       name.c_str(), SHMNUMPY_MAX_NAME),
                       (nullptr));
     return false;
   }

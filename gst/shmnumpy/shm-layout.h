@@ -73,6 +73,7 @@ SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_legacy_header) == SHMNUMPY_LEGACY_PIXELS
  * ------------------------------------------------------------ */
 
 #define SHMNUMPY_RING_SUFFIX ".ring"
+#define SHMNUMPY_MAX_NAME 244 /* bytes of NAME: .NAME.ring.keep is a file's name, too */
 #define SHMNUMPY_MAGIC "SHMNPY2" /* with its NUL: 8 bytes */
 #define SHMNUMPY_ABI_MAJOR 2
 #define SHMNUMPY_ABI_MINOR 2

@@ -297,12 +297,13 @@ public:
     if (is_name(name))
       attach();
     else
-      error_ =
-          "'" + name + "' is no name of shared memory: 1 to 240 characters, no slash";
+      error_ = "'" + name + "' is no name of shared memory: 1 to " +
+               std::to_string(SHMNUMPY_MAX_NAME) + " bytes, no slash";
   }
 
   static bool is_name(const std::string &name) {
-    return !name.empty() && name.size() <= 240 && name.find('/') == std::string::npos;
+    return !name.empty() && name.size() <= SHMNUMPY_MAX_NAME && name != "." &&
+           name != ".." && name.find('/') == std::string::npos;
   }
 
   // Why read() gave nothing; empty if the time was over or the stream ended.
@@ -376,7 +377,6 @@ public:
 private:
   static constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(250);
   static constexpr std::chrono::nanoseconds kAbsent = std::chrono::milliseconds(20);
-
   static bool gone(State state) {
     return state == State::Retired || state == State::Stopped || state == State::Absent;
   }

@@ -9,7 +9,7 @@ from typing import Callable, Optional
 from ._errors import FormatError
 
 DIRECTORY = "/dev/shm"
-LONGEST = 240  # bytes of a name
+LONGEST = 244  # bytes of a name: SHMNUMPY_MAX_NAME
 
 
 class File:

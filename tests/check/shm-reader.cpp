@@ -210,7 +210,26 @@ GST_START_TEST(test_shm_reader_bad_header_is_an_error) {
             reader.error().c_str(), text);
     fail_if(reader.read(1ms));
   }
-  fail_if(shmnumpy::Reader("../x").error().empty());
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_takes_names_that_a_writer_takes) {
+  const std::string longest(SHMNUMPY_MAX_NAME, 'x');
+  fail_unless(shmnumpy::Reader(longest).error().empty());
+  for (const std::string &name : {std::string(), std::string("."), std::string(".."),
+                                  std::string("../x"), longest + 'x'})
+    fail_if(shmnumpy::Reader(name).error().find("1 to 244 bytes") == std::string::npos);
+}
+GST_END_TEST
+
+GST_START_TEST(test_shm_reader_knows_all_formats) {
+  std::istringstream names(SHMNUMPY_PACKED_FORMATS ", " SHMNUMPY_YUV_FORMATS ",");
+  for (std::string name; names >> name;) {
+    char format[16] = {};
+    name.copy(format, name.size() - 1);
+    const auto *found = shmnumpy::detail::find_format(format);
+    fail_unless(found && format == std::string(found->name), "%s", format);
+  }
 }
 GST_END_TEST
 
@@ -299,6 +318,8 @@ static Suite *shm_reader_suite() {
   tcase_add_test(tests, test_shm_reader_absent_and_unfinished_segments_are_waited_for);
   tcase_add_test(tests, test_shm_reader_heartbeat_ahead_of_the_time_hides_no_death);
   tcase_add_test(tests, test_shm_reader_bad_header_is_an_error);
+  tcase_add_test(tests, test_shm_reader_takes_names_that_a_writer_takes);
+  tcase_add_test(tests, test_shm_reader_knows_all_formats);
   tcase_add_test(tests, test_shm_reader_bad_descriptor_is_an_error);
   tcase_add_test(tests, test_shm_reader_segment_that_shrinks_is_an_error);
   tcase_add_test(tests, test_shm_reader_state_is_that_of_now_without_a_read);

@@ -60,7 +60,8 @@ GST_END_TEST
 GST_START_TEST(test_shm_writer_names_are_checked) {
   for (const std::string &text :
        {std::string(), std::string("a/b"), std::string("/x"), std::string("."),
-        std::string(".."), std::string(245, 'x'), std::string(4000, 'x')}) {
+        std::string(".."), std::string(SHMNUMPY_MAX_NAME + 1, 'x'),
+        std::string(4000, 'x')}) {
     Config config;
     config.name = text;
     Error error;
@@ -69,7 +70,7 @@ GST_START_TEST(test_shm_writer_names_are_checked) {
     fail_unless(!error.message.empty());
   }
   Config config = config_for(Name());
-  config.name.resize(244, 'x');
+  config.name.resize(SHMNUMPY_MAX_NAME, 'x');
   publish(*start(config));
 }
 GST_END_TEST

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import shmnumpy
-from shmnumpy import _layout
+from shmnumpy import _file, _layout
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 

@@ -2,6 +2,7 @@
 #include "shm-file.h"
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -18,12 +19,15 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "shm-layout.h"
+
 namespace vdn::shm {
 namespace {
 
 const std::string kFolder = "/dev/shm";
-// The longest name made from NAME is ".NAME.ring.keep".
-constexpr size_t kLongestName = 255 - 11;
+// The longest name that is made from NAME.
+constexpr char kAdded[] = "." SHMNUMPY_RING_SUFFIX ".keep";
+static_assert(SHMNUMPY_MAX_NAME + sizeof(kAdded) - 1 == NAME_MAX);
 // A reader that asks whether we live holds the lock for microseconds, or longer if it is
 // preempted there.
 constexpr int kLockAttempts = 50;
@@ -123,10 +127,11 @@ bool check_name(const std::string &name, Error *error) {
     return fail(error, ErrorKind::BadName,
                 "shared memory name '" + name +
                     "' has a slash: give the name alone, it is made under " + kFolder);
-  if (name.size() > kLongestName)
+  if (name.size() > SHMNUMPY_MAX_NAME)
     return fail(error, ErrorKind::BadName,
                 "shared memory name of " + std::to_string(name.size()) +
-                    " bytes is too long: use at most " + std::to_string(kLongestName));
+                    " bytes is too long: use at most " +
+                    std::to_string(SHMNUMPY_MAX_NAME));
   return true;
 }
 
