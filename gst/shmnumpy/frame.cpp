@@ -8,7 +8,7 @@
 
 #ifdef HAVE_LIBYUV
 #include "yuv-convert.h"
-#define YUV_FORMATS ", I420, NV12"
+#define YUV_FORMATS ", " SHMNUMPY_YUV_FORMATS
 #else
 #define YUV_FORMATS ""
 #endif
@@ -117,7 +117,7 @@ bool convert(const GstVideoFrame &, const GstVideoInfo &, uint8_t *) {
 } // namespace
 
 const char *all_input_formats() {
-  return "{ RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8, GRAY16_LE" YUV_FORMATS " }";
+  return "{ " SHMNUMPY_PACKED_FORMATS YUV_FORMATS " }";
 }
 
 CapsPtr input_caps(OutputFormat format) {

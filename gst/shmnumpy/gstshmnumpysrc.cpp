@@ -35,6 +35,7 @@
 
 GST_DEBUG_CATEGORY_STATIC(shmnumpysrc_debug);
 #define GST_CAT_DEFAULT shmnumpysrc_debug
+#define ALL_FORMATS "{ " SHMNUMPY_PACKED_FORMATS ", " SHMNUMPY_YUV_FORMATS " }"
 
 using shmnumpy::Frame;
 using shmnumpy::State;
@@ -477,7 +478,7 @@ static void gst_shm_numpy_src_class_init(GstShmNumpySrcClass *klass) {
   vdn::install_shm_src_properties(object_class);
   static GstStaticPadTemplate source =
       GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS,
-                              GST_STATIC_CAPS(GST_VIDEO_CAPS_MAKE(VDN_RING_FORMATS)));
+                              GST_STATIC_CAPS(GST_VIDEO_CAPS_MAKE(ALL_FORMATS)));
   gst_element_class_add_static_pad_template(element_class, &source);
   gst_element_class_set_static_metadata(
       element_class, "Shared memory source for NumPy", "Source/Video",

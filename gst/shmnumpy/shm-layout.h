@@ -80,6 +80,9 @@ SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_legacy_header) == SHMNUMPY_LEGACY_PIXELS
 #define SHMNUMPY_ABI 0x00020002u
 #define SHMNUMPY_MAX_SLOTS 60
 #define SHMNUMPY_MAX_PLANES 4
+/* What a frame may be, by GStreamer's names; YUV has two planes or three. */
+#define SHMNUMPY_PACKED_FORMATS "RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8, GRAY16_LE"
+#define SHMNUMPY_YUV_FORMATS "I420, NV12"
 #define SHMNUMPY_NO_TIME (-1) /* pts, duration, running time, capture time unknown */
 
 /* Where this version of the writer puts the regions: each on 64 KiB, so that it can be
@@ -204,8 +207,7 @@ struct shmnumpy_slot {
   uint32_t height;
   uint32_t n_planes; /* 1 ... SHMNUMPY_MAX_PLANES */
   uint32_t flags;    /* SHMNUMPY_FRAME_* */
-  char format[16];   /* GStreamer's name: RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8,
-                        GRAY16_LE, NV12, I420; NUL-terminated */
+  char format[16];   /* one of SHMNUMPY_*_FORMATS, NUL-terminated */
   struct shmnumpy_plane planes[SHMNUMPY_MAX_PLANES];
   int64_t pts;                /* ns, stream time stamp; SHMNUMPY_NO_TIME if none */
   int64_t duration;           /* ns */

@@ -11,10 +11,6 @@
 
 #include "shmnumpy-reader.hpp"
 
-// Of the pad template: all formats that a ring may hold.
-#define VDN_RING_FORMATS                                                                 \
-  "{ RGB, BGR, RGBx, BGRx, RGBA, BGRA, GRAY8, GRAY16_LE, NV12, I420 }"
-
 namespace vdn {
 
 // Rate, shape of the pixels and colorimetry are left at what GStreamer takes for unknown

@@ -3,6 +3,7 @@
 #include "shmnumpy-reader.hpp"
 
 #include <functional>
+#include <sstream>
 
 #include "shm-raw-writer.h"
 

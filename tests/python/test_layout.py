@@ -56,5 +56,9 @@ def test_states_and_formats_have_the_names_of_the_layout():
     states = dict(re.findall(r"SHMNUMPY_STATE_(\w+) = (\d)", HEADER))
     assert states == {state.name: str(state.value) for state in shmnumpy.State
                       if state.name != "ABSENT"}
-    formats = re.search(r"GStreamer's name: ([^;]+);", HEADER)[1]
-    assert set(re.findall(r"[A-Z]\w+", formats)) == set(_layout.FORMATS)
+    formats = re.findall(r'_FORMATS "(.*)"', HEADER)
+    assert set(", ".join(formats).split(", ")) == set(_layout.FORMATS)
+
+
+def test_longest_name_is_that_of_the_layout():
+    assert _file.LONGEST == int(re.search(r"SHMNUMPY_MAX_NAME (\d+)", HEADER)[1])
