@@ -13,9 +13,10 @@
  *
  * ## Example launch lines
  * |[
- * gst-launch-1.0 shmnumpysrc shm-name=result ! queue ! videoconvert ! autovideosink
+ * gst-launch-1.0 shmnumpysrc shm-name=result ! queue max-size-bytes=0 \
+ *     ! videoconvert ! autovideosink
  * ]| Shows what a program makes. The queue holds the frames that a sink lets wait for
- * `latency`; without it most of them would be missed meanwhile.
+ * `latency`, large ones, too; without it most of them would be missed meanwhile.
  */
 #include "gstshmnumpysrc.h"
 

@@ -111,6 +111,22 @@ def test_queue_before_a_sink_that_waits_misses_nothing(name):
         assert stats.get_uint64("frames")[1] > 15
 
 
+def test_queue_holds_large_frames_if_it_is_told_to(name):
+    """One of its default size is full with two of these."""
+    line = f"shmnumpysrc name=source shm-name={name} timestamps=arrival " \
+        "! queue max-size-bytes=0 max-size-time=0 ! appsink sync=false max-buffers=1"
+    with shmnumpy.create(name) as out, Pipeline(line) as end:
+        picture, written = np.zeros((1080, 1920, 3), np.uint8), 0
+        deadline = time.monotonic() + seconds(20)
+        taken = missed = 0
+        while taken < 8:  # and none is taken from the queue
+            if taken + missed == written:
+                written += bool(out.write(picture))
+            stats = end.source.get_property("stats")
+            taken, missed = (stats.get_uint64(key)[1] for key in ("frames", "missed"))
+            assert time.monotonic() < deadline, stats.to_string()
+
+
 def test_frames_of_a_pause_have_no_time(name):
     """What is shown while a pipeline stands still; then its base time is another."""
     with shmnumpy.open(name, timeout=seconds(10)) as frames, \
