@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """python3 -m shmnumpy lists, cleans, watches and saves, and touches nothing that lives."""
+import contextlib
 import fcntl
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,13 +19,32 @@ import shmnumpy
 from deadlines import seconds
 from launched import left
 from ring_writer import PACKAGES, RingWriter
+from shmnumpy import __main__ as program
 
 COMMAND = [sys.executable, "-m", "shmnumpy"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": PACKAGES, "PYTHONUNBUFFERED": "1"}
 PIXELS = np.arange(64 * 48 * 3, dtype=np.uint32).astype(np.uint8).reshape(48, 64, 3)
 
 
-def run(*arguments):
+def run(*arguments, encoding="utf-8"):
+    """What it returns and says, by one call in this process: another takes longer to start
+    than to do its work. It counts frames for a moment instead of for a second."""
+    said = io.BytesIO()
+    out = io.TextIOWrapper(said, encoding, write_through=True)
+    err = io.TextIOWrapper(said, encoding, "backslashreplace", write_through=True)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), \
+            mock.patch.object(sys, "argv", ["shmnumpy", *map(os.fsdecode, arguments)]), \
+            mock.patch.object(program, "_SECONDS", 0.01):
+        try:
+            status = program.main()
+        except SystemExit as end:  # what the interpreter makes of it
+            print(end.code, file=err)
+            status = 1
+    return status, said.getvalue().decode(encoding)
+
+
+def run_program(*arguments):
+    """The same by a process."""
     result = subprocess.run([*COMMAND, *arguments], text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, env=ENVIRONMENT, timeout=seconds(60))
     return result.returncode, result.stdout
@@ -50,7 +72,7 @@ def die(writer):
 def test_list_tells_all_of_a_live_ring(stream):
     with shmnumpy.open(stream) as frames:
         assert frames.read(seconds(20))
-        status, said = run(stream)
+        status, said = run_program(stream)
     title, row = (line.split() for line in said.splitlines())
     assert title == ["NAME", "STATE", "SIZE", "FORMAT", "FRAMES/S", "READERS", "PID",
                      "MEMORY"]
@@ -91,19 +113,18 @@ def test_what_is_no_ring_is_named_and_never_removed(name, writer, damage, senten
     assert run("--clean", name)[0] == 1 and left(name)
 
 
-@pytest.mark.parametrize("locale", ["UTF-8", "ascii"])
-def test_names_that_no_terminal_should_see(name, monkeypatch, locale):
-    monkeypatch.setitem(ENVIRONMENT, "PYTHONIOENCODING", locale)
+@pytest.mark.parametrize("encoding", ["UTF-8", "ascii"])
+def test_names_that_no_terminal_should_see(name, encoding):
     ends = [b"\x1b[2J\n" + name.encode() + b"-forged  live", b"\xff", "\u202e\xe9".encode()]
     for end in ends:
         open(b"/dev/shm/" + name.encode() + end + b".ring", "wb").close()
-    status, said = run()
+    status, said = run(encoding=encoding)
     mine = sorted(line.split(" no such")[0].rstrip()
                   for line in said.splitlines() if name in line)
     assert mine == sorted([f"{name}?[2J?{name}-forged  live", f"{name}?",
-                           f"{name}?{'é' if locale == 'UTF-8' else '?'}"]), said
+                           f"{name}?{'é' if encoding == 'UTF-8' else '?'}"]), said
     for end in ends:
-        status, said = run("--clean", name.encode() + end)
+        status, said = run("--clean", name.encode() + end, encoding=encoding)
         assert status == 1 and said.startswith(f"{name}?") and "left alone" in said
         assert "\x1b" not in said and len(said.splitlines()) == 1
 
@@ -213,7 +234,7 @@ def test_lines_of_the_page(name, writer, tmp_path, monkeypatch):
         if "--clean" in words:
             die(writer)
             words.append(name)
-        assert run(*words)[0] == 0, line
+        assert run_program(*words)[0] == 0, line
     assert not left(name) and os.path.getsize("now.png")
 
 
