@@ -43,6 +43,7 @@ class _Player:
         self._owner, self._name = os.getpid(), name
         self._error: Optional[LaunchError] = None
         self._over = threading.Event()
+        self._cleaned_up = False  # the child said so, as its last word
         order = marshal.dumps({"parent": self._owner, **request}, _MARSHAL)
         # A session of its own: Ctrl+C is for the program, which then ends the child.
         self._process = subprocess.Popen(
@@ -63,13 +64,16 @@ class _Player:
         try:
             for line in self._process.stdout:
                 kind, sentence, details = ast.literal_eval(line.decode())
-                if kind == "error":
+                if kind == "end":
+                    self._cleaned_up = True
+                elif kind == "error":
                     self._error = LaunchError(sentence, details)
                 else:
                     level = logging.WARNING if kind == "warning" else logging.INFO
                     _log.log(level, "%s: %s", self._name, sentence)
             status = self._process.wait()
-            if status and self._error is None:
+            # Not by the status, which is lost where the program ignores SIGCHLD.
+            if not self._cleaned_up and self._error is None:
                 self._error = LaunchError(
                     f"the pipeline's process ended by itself, with status {status}",
                     "what it said before is on stderr")
@@ -103,7 +107,7 @@ class _Player:
             self._process.wait()
         self._thread.join(_STOP)
         self._process.stdout.close()
-        if self._process.returncode:
+        if not self._cleaned_up:
             remove_dead(self._name)
 
 

@@ -7,7 +7,7 @@ stdin    the length of what follows, 8 bytes of little endian, and one value of 
          play() says what it holds; not in the arguments, which everybody on the machine
          may read. Anything after that, as its end, is the order to stop.
 stdout   a line for each message, ascii() of (kind, sentence, details): kind is "progress",
-         "warning" or "error", details what else GStreamer says
+         "warning", "error" or, at the very end, "end", details what else GStreamer says
 
 It ends with the pipeline, with that order, and with the process that started it.
 """
@@ -254,5 +254,6 @@ def main():
         say(channel, "error", *failure.args)
     except KeyboardInterrupt:
         pass
+    say(channel, "end", "")
     # Not by exit(): libraries whose threads still run would be torn down under them.
     os._exit(0)

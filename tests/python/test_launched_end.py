@@ -28,12 +28,18 @@ def test_forgotten_frames_end_their_pipeline():
     assert ends(pid) and not left(name)
 
 
-def test_child_that_is_killed_is_an_error():
-    with shmnumpy.launch(pipeline=LIVE) as frames:
-        os.kill(child(frames), signal.SIGKILL)
-        with pytest.raises(shmnumpy.LaunchError, match="ended by itself, with status -9"):
-            for _ in frames:
-                pass
+@pytest.mark.parametrize("children, status", [(signal.SIG_DFL, -9), (signal.SIG_IGN, 0)])
+def test_child_that_is_killed_is_an_error(children, status):
+    """Also where the program ignores its children, and the status is lost."""
+    before = signal.signal(signal.SIGCHLD, children)
+    try:
+        with shmnumpy.launch(pipeline=LIVE) as frames:
+            os.kill(child(frames), signal.SIGKILL)
+            with pytest.raises(shmnumpy.LaunchError, match=f"by itself, with status {status}"):
+                for _ in frames:
+                    pass
+    finally:
+        signal.signal(signal.SIGCHLD, before)
     assert not left(frames.name)
 
 
