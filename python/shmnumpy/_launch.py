@@ -36,6 +36,15 @@ def _python() -> str:
     return system if os.access(system, os.X_OK) or not sys.executable else sys.executable
 
 
+def _stderr() -> Optional[int]:
+    """For the child: ours, unless we have none, as a daemon may."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return subprocess.DEVNULL
+    return None
+
+
 class _Player:
     """The child, and a thread that hears what it says."""
 
@@ -48,7 +57,7 @@ class _Player:
         # A session of its own: Ctrl+C is for the program, which then ends the child.
         self._process = subprocess.Popen(
             [_python(), "-I", "-S", "-c", *_PROGRAM], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, start_new_session=True)
+            stdout=subprocess.PIPE, stderr=_stderr(), start_new_session=True)
         self._thread = threading.Thread(target=self._listen, name=f"shmnumpy {name}",
                                         daemon=True)
         self._thread.start()

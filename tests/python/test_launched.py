@@ -2,6 +2,8 @@
 """shmnumpy.launch(): streams and pipelines as children, and what they say."""
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,8 @@ import shmnumpy
 from deadlines import seconds
 from launched import LIVE, child, ends, left
 from loopback import Publisher
+from ring_writer import PACKAGES
+from small_shm import run_with_small_shm
 
 pytestmark = pipelines.needs_element
 HARD = "a \"b' ! fakesink c=$HOME\\ \t%d"  # a password in which everything is syntax
@@ -17,6 +21,8 @@ HARD = "a \"b' ! fakesink c=$HOME\\ \t%d"  # a password in which everything is s
 
 def test_frames_come_and_nothing_is_left():
     with shmnumpy.launch(pipeline=LIVE, format="bgr") as frames:
+        with open(f"/proc/{child(frames)}/maps", encoding="utf-8") as maps:
+            assert "_gi.cpython" not in maps.read()  # nobody has to have it
         numbers = [frame.number for frame, _ in zip(frames, range(5))]
         assert numbers == sorted(set(numbers)) and left(frames.name)
         frame = frames.read()
@@ -24,6 +30,15 @@ def test_frames_come_and_nothing_is_left():
     assert frames.read() is None and frames.state == shmnumpy.State.ABSENT
     assert ends(child(frames)) and not left(frames.name)
     frames.close()
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_program_without_standard_files(closed):
+    program = ("import sys, shmnumpy\n"
+               f"with shmnumpy.launch(pipeline={LIVE!r}) as frames:\n"
+               "    sys.exit(0 if frames.read() and frames.read() else 1)\n")
+    subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program],
+                   env={**os.environ, "PYTHONPATH": PACKAGES}, check=True)
 
 
 def test_file_has_its_own_pace_and_the_loop_ends_with_it():
@@ -59,6 +74,24 @@ def test_pipeline_that_errs_later():
         with pytest.raises(shmnumpy.LaunchError) as failure:
             frames.read(timeout=0)
         assert "GstIdentity" in failure.value.details
+
+
+FULL = """
+import os, shmnumpy
+try:
+    shmnumpy.launch(pipeline="videotestsrc ! video/x-raw,width=2000,height=2000")
+except shmnumpy.LaunchError as error:
+    assert "/dev/shm has no room" in str(error) and "enlarge it" in str(error), error
+    assert not os.listdir("/dev/shm")
+else:
+    raise SystemExit("it plays")
+"""
+
+
+@pytest.mark.parametrize("size", ["4k", "8m"])
+def test_full_shared_memory_is_told_by_the_sink(size):
+    """Where not even the header has room, and where a picture has none."""
+    run_with_small_shm(FULL, size)
 
 
 @pytest.mark.parametrize("arguments, sentence", [
@@ -110,12 +143,18 @@ def test_unknown_id_and_wrong_password(caplog):
                 shmnumpy.launch(**arguments, **place)
 
 
-def test_link_and_room():
+def test_link_and_room(caplog):
     with Publisher(["abc"], room="hall", password="x y") as publisher:
         place = {"server": publisher.server, "signaling": "hosted"}
-        link = "https://vdo.ninja/?view=abc&room=hall&password=x%20y"
+        link = "https://vdo.ninja/?view=abc&room=hall&password=x%20y&retry=5"
         with shmnumpy.launch(link, **place) as frames:
             assert frames.read()
+        warnings = [record.getMessage() for record in caplog.records
+                    if record.levelno == logging.WARNING]
+        assert any("retry" in text for text in warnings), caplog.text
+        capture = shmnumpy.Capture(link, **place)
+        assert capture.isOpened() and capture.read()[1].shape == (180, 320, 3)
+        capture.release()
         with shmnumpy.launch(room="hall", password="x y", **place) as frames:
             assert frames.read()
 

@@ -13,6 +13,7 @@ import pytest
 import shmnumpy
 from deadlines import seconds
 from pipelines import RANDOM
+from small_shm import run_with_small_shm
 
 SHAPES = {"RGB": (3,), "BGR": (3,), "RGBx": (4,), "BGRx": (4,), "RGBA": (4,), "BGRA": (4,),
           "GRAY8": (), "GRAY16_LE": ()}
@@ -341,13 +342,7 @@ with shmnumpy.create("full") as out, shmnumpy.open("full", timeout=5) as frames:
 
 
 def test_full_shared_memory_is_an_error_and_the_writer_goes_on():
-    mount = "mount -t tmpfs -o size=8m none /dev/shm && exec "
-    result = subprocess.run(
-        ["unshare", "-m", "sh", "-c", mount + '"$0" -c "$1"', sys.executable, FULL],
-        capture_output=True, text=True)
-    if "unshare failed" in result.stderr or "permission denied" in result.stderr:
-        pytest.skip("may not mount a /dev/shm of its own")
-    assert result.returncode == 0, result.stdout + result.stderr
+    run_with_small_shm(FULL)
 
 
 def test_missing_library_is_named():
