@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 import operator
 import os
 import threading
@@ -22,6 +23,7 @@ from ._frame import Frame
 from ._layout import FORMATS, MAJOR, SLOT, SLOT_BYTES, State
 
 _LIBRARY = "libshmnumpy-writer.so.0"
+_log = logging.getLogger("shmnumpy")
 _CORRUPTED, _GAP = 2, 4  # flags of a frame that hold for what is made of it
 
 
@@ -260,6 +262,8 @@ class Writer:
         with self._held() as writer:
             place = self._library.shmnumpy_writer_acquire(writer, size, error)
             self.dropped += not place and not error.number
+        if not error.number and error.text:
+            _log.warning("%s: %s", self.name, error.text.decode(errors="replace"))
         if place:
             return _Place(self._library, place, size)
         if error.number:

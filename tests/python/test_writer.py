@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -152,6 +153,20 @@ def test_second_writer_is_refused_until_the_first_has_left(name):
             shmnumpy.create(name)
         assert refused.value.errno == errno.EBUSY
     shmnumpy.create(name).close()
+
+
+def test_name_that_somebody_else_takes_is_told_once(name, caplog):
+    with shmnumpy.create(name, "GRAY8") as out:
+        out.write(np.zeros((2, 2), np.uint8))  # makes room, which needs the name
+        open(f"/dev/shm/{name}-other", "wb").close()
+        os.rename(f"/dev/shm/{name}-other", f"/dev/shm/{name}.ring")
+        end = time.monotonic() + seconds(20)
+        while "somebody else made" not in caplog.text:
+            assert out.write(np.zeros((2, 2), np.uint8)) and time.monotonic() < end
+        while out.write(np.zeros((2, 2), np.uint8)) % 1000:
+            pass
+    assert caplog.text.count(name) == 2 and "new readers will not find" in caplog.text
+    assert os.path.getsize(f"/dev/shm/{name}.ring") == 0
 
 
 def test_threads_share_a_writer(name):

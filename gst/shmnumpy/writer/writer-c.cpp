@@ -4,8 +4,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <utility>
 
+#include "mutex.h"
 #include "shm-writer.h"
 
 using vdn::shm::Error;
@@ -15,8 +17,10 @@ using vdn::shm::Slot;
 using vdn::shm::Writer;
 
 struct shmnumpy_writer {
-  std::unique_ptr<Writer> writer;
+  vdn::Mutex mutex;
+  std::string warning GUARDED_BY(mutex); // the last that nobody was given
   uint64_t frame_no = 0;
+  std::unique_ptr<Writer> writer; // last: its thread warns
 };
 
 struct shmnumpy_place {
@@ -47,6 +51,13 @@ static void tell(const Error &error, shmnumpy_error *to) {
   snprintf(to->text, sizeof(to->text), "%s", error.message.c_str());
 }
 
+static void hand_out_warning(shmnumpy_writer *self, shmnumpy_error *to) {
+  vdn::Lock lock(self->mutex);
+  to->number = 0;
+  snprintf(to->text, sizeof(to->text), "%s", self->warning.c_str());
+  self->warning.clear();
+}
+
 uint32_t shmnumpy_writer_abi(void) {
   return SHMNUMPY_ABI;
 }
@@ -59,22 +70,27 @@ shmnumpy_writer *shmnumpy_writer_start(const char *name, uint32_t mode, uint32_t
   config.slots = slots;
   config.legacy = vdn::shm::LegacyMode::Never;
   Error problem;
-  std::unique_ptr<Writer> writer = Writer::start(config, {}, &problem);
-  if (!writer) {
+  auto self = std::make_unique<shmnumpy_writer>();
+  const auto warn = [to = self.get()](const std::string &text) {
+    vdn::Lock lock(to->mutex);
+    to->warning = text;
+  };
+  self->writer = Writer::start(config, warn, &problem);
+  if (!self->writer) {
     tell(problem, error);
     return nullptr;
   }
-  return new shmnumpy_writer{std::move(writer)};
+  return self.release();
 }
 
 shmnumpy_place *shmnumpy_writer_acquire(shmnumpy_writer *self, uint64_t bytes,
                                         shmnumpy_error *error) {
-  error->number = 0;
   Error problem;
   if (!self->writer->fit(bytes, &problem)) {
     tell(problem, error);
     return nullptr;
   }
+  hand_out_warning(self, error);
   auto slot = std::make_unique<Slot>(self->writer->acquire(Ring::Use::Sink));
   if (!*slot) {
     self->writer->count_dropped();

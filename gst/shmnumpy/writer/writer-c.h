@@ -38,7 +38,8 @@ shmnumpy_writer_start(const char *name, uint32_t mode, uint32_t slots,
 
 /* A slot with room for `bytes`, marked as being written; the ring grows for it. Null
  * with error->number 0 where all slots are held, or readers still hold the smaller ring:
- * the frame is counted as dropped. The caller frees it. */
+ * the frame is counted as dropped. The caller frees it. Where error->number is 0 its text
+ * is a warning that was not given before, or empty. */
 SHMNUMPY_WRITER_API struct shmnumpy_place *
 shmnumpy_writer_acquire(struct shmnumpy_writer *writer, uint64_t bytes,
                         struct shmnumpy_error *error);
