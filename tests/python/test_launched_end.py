@@ -103,7 +103,7 @@ def first_number(answers):
         answers.put((frames.name, frames.read(seconds(20)).array.shape))
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_in_a_process_of_multiprocessing(method):
     context = multiprocessing.get_context(method)
     answers = context.SimpleQueue()
