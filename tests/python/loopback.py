@@ -119,7 +119,8 @@ class Publisher:
     """Handshake server and test publishers. `codec`: one, or several with commas between
     them, among which the viewer chooses."""
 
-    def __init__(self, ids, codec="vp8", password="", room="", audio=True):
+    def __init__(self, ids, codec="vp8", password="", room="", audio=True,
+                 ticks=False):
         self.handshake = Process([os.path.join(PROGRAMS, "vdoninja-handshake")])
         self.publishers = {}
         try:
@@ -131,6 +132,7 @@ class Publisher:
                 options += [f"--password={password}"] if password else []
                 options += [f"--room={room}"] if room else []
                 options += [] if audio else ["--no-audio"]
+                options += ["--ticks"] if ticks else []
                 self.publishers[stream_id] = Process(
                     [os.path.join(PROGRAMS, "vdoninja-publisher"), *options])
             for process in self.publishers.values():

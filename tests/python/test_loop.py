@@ -3,21 +3,31 @@
 import argparse
 import os
 import re
+import statistics
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 import pipelines
 import shmnumpy
 from deadlines import seconds
-from loopback import ROOT, Process, Publisher
+from loopback import PROGRAMS, ROOT, Process, Publisher
 from pipelines import needs_element
 
 LOOP = os.path.join(ROOT, "examples", "loop.py")
 sys.path.insert(0, os.path.dirname(LOOP))
 
+import detect  # noqa: E402
 from loop import pipeline  # noqa: E402
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+
+import stamp  # noqa: E402
+
+SECOND, MOST = 10**9, 1 << 20  # ns; bytes of a buffer
 
 
 @needs_element
@@ -42,6 +52,78 @@ def test_viewer_sees_what_the_function_made(tmp_path):
         loop.close()
     left = f"loop-{loop.process.pid}"
     assert not [file for file in os.listdir("/dev/shm") if left in file]
+
+
+@needs_element
+def test_one_command_has_all_of_it_on_this_machine():
+    """With the model that it has itself; what it would build is there."""
+    pytest.importorskip("cv2")
+    if not os.path.exists(detect.CASCADES):
+        pytest.skip("opencv-data is not installed")
+    ready = os.path.dirname(os.path.dirname(PROGRAMS))
+    result = subprocess.run([sys.executable, LOOP, "--local", "--seconds", "3"],
+                            env={**os.environ, "SHMNUMPY_LOOP_READY": ready},
+                            capture_output=True, text=True, timeout=seconds(60))
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"Open https://vdo.ninja/\?view=result&wss=127.0.0.1:\d+\n"
+                     r"frame \d+, 640x360, added latency \d+.\d ms", result.stdout)
+
+
+def apart(sample, captured, base):
+    """ns from capture to the time at which something is to be shown, both on
+    CLOCK_MONOTONIC."""
+    return sample.get_buffer().pts + base - captured
+
+
+def luma(sample):
+    caps = sample.get_caps().get_structure(0)
+    rows = np.frombuffer(sample.get_buffer().extract_dup(0, MOST), np.uint8)
+    return rows.reshape(caps.get_int("height")[1], -1)[:, :caps.get_int("width")[1]]
+
+
+def pictures_and_ticks(viewer):
+    """For each second its tick and the median of its pictures, as ns after capture."""
+    sink, sound = map(viewer.get_by_name, ("sink", "sound"))
+    base, last, pictures = viewer.get_base_time(), 0, []
+    while True:
+        sample = sound.emit("try-pull-sample", seconds(20) * SECOND)
+        assert sample, "no sound came"
+        samples = np.frombuffer(sample.get_buffer().extract_dup(0, MOST), np.int16)
+        loud = np.flatnonzero(abs(samples.astype(int)) > 1500)
+        while picture := sink.emit("try-pull-sample", 0):
+            found = stamp.read(luma(picture))
+            if found:
+                age = stamp.age_ms(found[1]) * 10**6
+                pictures.append(apart(picture, time.monotonic_ns() - age, base))
+        if not len(loud):
+            continue
+        at = apart(sample, 0, base) + int(loud[0]) * SECOND // 48000
+        if at - last > SECOND // 2 and pictures:  # one in each full second of the clock
+            yield (at + SECOND // 2) % SECOND - SECOND // 2, statistics.median(pictures)
+            pictures.clear()
+        last = at
+
+
+@needs_element
+def test_sound_passes_by_and_stays_in_sync(tmp_path):
+    """At the end of both ways, once reports of all streams have come."""
+    (tmp_path / "mine.py").write_text("def same(picture):\n    return picture\n")
+    with Publisher(["abc"], ticks=True) as publisher, Process(
+            [sys.executable, LOOP, "--server", publisher.server, "--view", "abc", "--push",
+             "result", "--work", "mine:same"], cwd=tmp_path) as loop:
+        loop.expect("Open ")
+        with pipelines.Pipeline(
+                publisher.source("result", "name=in") +
+                "in.video_0 ! videoconvert ! video/x-raw,format=GRAY8 ! appsink sync=false "
+                "name=sink in.audio_0 ! audioconvert ! audioresample ! appsink sync=false "
+                "name=sound caps=audio/x-raw,format=S16LE,rate=48000,channels=1") as viewer:
+            seen = []
+            for pair in pictures_and_ticks(viewer.pipeline):
+                seen.append([round(delay / 1e6, 1) for delay in pair])
+                if all(abs(tick - shown) < 30 for tick, shown in seen[-3:]) and seen[2:]:
+                    break
+                assert len(seen) < 20, f"ms after capture, sound and pictures: {seen}"
+        loop.close()
 
 
 TEXTS = ["a b", 'a" ! fakesink name="b', "back\\slash\\", '"quotes"', '"', "NULL", "a\nb", "é!"]

@@ -15,7 +15,7 @@ struct Arguments {
   gchar *password = nullptr, *salt = nullptr, *label = nullptr, *stun = nullptr;
   gchar *codec = nullptr, *size = nullptr, *pattern = nullptr, *address = nullptr;
   gint fps = 30, bitrate = 2500, slices = 1, seconds = 0;
-  gboolean insecure = FALSE, no_audio = FALSE, channel_first = FALSE,
+  gboolean insecure = FALSE, no_audio = FALSE, ticks = FALSE, channel_first = FALSE,
            null_session = FALSE, socket_signaling = FALSE;
 
   ~Arguments() {
@@ -49,6 +49,7 @@ bool parse(Arguments *into, int *argc, char ***argv, GError **error) {
       {"slices", 0, 0, number, &into->slices, "H.264 slices per frame (1)", "N"},
       {"pattern", 0, 0, text, &into->pattern, "Of videotestsrc (smpte)", "NAME"},
       {"no-audio", 0, 0, flag, &into->no_audio, "Video only", nullptr},
+      {"ticks", 0, 0, flag, &into->ticks, "Sound is a tick each full second", nullptr},
       {"channel-first", 0, 0, flag, &into->channel_first,
        "First offer without media, as web clients", nullptr},
       {"null-session", 0, 0, flag, &into->null_session, "No session ids", nullptr},
@@ -121,6 +122,7 @@ bool make_config(const Arguments &from, vdn::PublisherConfig *config, GError **e
   config->video.kbps = from.bitrate;
   config->video.slices = from.slices;
   config->with_audio = !from.no_audio;
+  config->ticks = from.ticks;
   config->channel_first = from.channel_first;
   config->null_session = from.null_session;
   config->channel_signaling = !from.socket_signaling;
