@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backlog.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include <gst/check/gstcheck.h>
 
@@ -21,8 +23,8 @@ BacklogLimits limits(bool keyframes = true) {
   return result;
 }
 
-// Pictures by letter: K a keyframe, P one that others refer to, B one that none does, and
-// E an event. They arrive 10 ms apart, the first at 0.
+// Pictures by letter: K a keyframe, P one that others refer to, B one that none does; E
+// the end, G a gap and C caps as events. They arrive 10 ms apart, the first at 0.
 class Line {
 public:
   explicit Line(const BacklogLimits &wanted = limits()) : backlog(wanted) {}
@@ -34,6 +36,11 @@ public:
       item.arrived_us = 10 * kMs * count;
       if (kind == 'E') {
         item.event.reset(gst_event_new_eos());
+      } else if (kind == 'G') {
+        item.event.reset(gst_event_new_gap(0, 1));
+      } else if (kind == 'C') {
+        const CapsPtr caps(gst_caps_new_empty_simple("video/x-raw"));
+        item.event.reset(gst_event_new_caps(caps.get()));
       } else {
         item.buffer.reset(gst_buffer_new_allocate(nullptr, size, nullptr));
         GST_BUFFER_OFFSET(item.buffer.get()) = count;
@@ -49,7 +56,9 @@ public:
     while (auto item = backlog.pop(ms * kMs)) {
       taken += taken.empty() ? "" : " ";
       if (item->event) {
-        taken += "E";
+        taken += GST_EVENT_TYPE(item->event.get()) == GST_EVENT_EOS   ? "E"
+                 : GST_EVENT_TYPE(item->event.get()) == GST_EVENT_GAP ? "G"
+                                                                      : "C";
         continue;
       }
       if (GST_BUFFER_FLAG_IS_SET(item->buffer.get(), GST_BUFFER_FLAG_DISCONT))
@@ -179,18 +188,84 @@ GST_START_TEST(test_backlog_without_keyframes) {
 }
 GST_END_TEST
 
+// Room for ten. What is too much makes way for the newest keyframe and what refers to it,
+// or, when that is too much itself, for what comes next.
 GST_START_TEST(test_backlog_memory_is_bounded) {
   for (bool keyframes : {true, false}) {
     BacklogLimits small = limits(keyframes);
-    small.bytes = 1000;
+    small.bytes = 10 * (100 + Backlog::kOverhead);
     Line line(small);
     line.push("KPPPPPPPPP");
     assert_taken(line, 0, "0 1 2 3 4 5 6 7 8 9");
-    line.push("PPPPPPPPPPKP");
-    assert_taken(line, 100, "");
+    line.push("PPPPPPPPKPPP");
+    assert_taken(line, 100, keyframes ? "+18 19 20 21" : "+20 21");
+    line.push("PPPPPPPPPPP");
+    assert_taken(line, 100, keyframes ? "" : "+32");
     line.push("PKP");
-    assert_taken(line, 100, keyframes ? "+23 24" : "+22 23 24");
+    assert_taken(line, 100, keyframes ? "+34 35" : "33 34 35");
+    line.size = 10000;
+    line.push("EK");
+    assert_taken(line, 100, "E");
   }
+}
+GST_END_TEST
+
+// given who takes nothing for an hour, held up by what is downstream, then no more is
+// kept than what is of use afterwards: the last seconds, from a keyframe on.
+GST_START_TEST(test_backlog_who_is_held_up_does_not_fill_memory) {
+  Line line;
+  line.push("CK");
+  line.take(20);
+  for (int second = 0; second < 3600; second++) {
+    line.push(second % 2 ? "CGPPGPPGPP" : "CKPPGPPGPP");
+    line.push(std::string(90, second == 3599 ? 'P' : 'G'));
+  }
+  fail_unless(line.backlog.dropped() > 23000, "%u",
+              static_cast<unsigned>(line.backlog.dropped()));
+  const std::string taken = line.take(10 * line.count);
+  fail_unless(taken.size() < 2000, "%s", taken.c_str());
+}
+GST_END_TEST
+
+// 50 ms a picture of 30 a second, for five minutes, with a round trip of 40 ms.
+GST_START_TEST(test_backlog_slow_decoder_stays_live) {
+  Backlog backlog(limits());
+  std::vector<gint64> ages; // ms
+  const gint64 frame = 33333, work = 50 * kMs;
+  gint64 now = 0, sent = 0, keyframe_at = 0;
+  gint64 early = 0, late = 0; // longest of the first ten seconds, and of the last minute
+  while (now < 300000 * kMs) {
+    for (; sent <= now; sent += frame) {
+      Backlog::Item item;
+      item.buffer.reset(gst_buffer_new_allocate(nullptr, 100, nullptr));
+      item.arrived_us = sent;
+      item.keyframe = sent == 0 || (keyframe_at && sent >= keyframe_at);
+      if (item.keyframe)
+        keyframe_at = 0;
+      backlog.push(std::move(item));
+    }
+    const auto item = backlog.pop(now);
+    if (backlog.asks(now))
+      keyframe_at = now + 40 * kMs;
+    now += item ? work : kMs;
+    if (item) {
+      ages.push_back((now - item->arrived_us) / kMs);
+      if (now < 10000 * kMs)
+        early = std::max(early, ages.back());
+      if (now > 240000 * kMs)
+        late = std::max(late, ages.back());
+    }
+  }
+  const double rate = static_cast<double>(ages.size()) / 300;
+  std::sort(ages.begin(), ages.end());
+  const int p50 = static_cast<int>(ages[ages.size() / 2]);
+  const int p95 = static_cast<int>(ages[ages.size() * 95 / 100]);
+  g_print("%.1f pictures/s, %d ms old, p95 %d, at most %d\n", rate, p50, p95,
+          static_cast<int>(ages.back()));
+  fail_unless(p50 < 250 && p95 < 400, "%d, %d ms", p50, p95);
+  fail_unless(late <= early + 20, "%d after %d ms", static_cast<int>(late),
+              static_cast<int>(early));
+  fail_unless(rate > 18, "%f", rate);
 }
 GST_END_TEST
 
@@ -240,6 +315,8 @@ static Suite *backlog_suite() {
   tcase_add_test(tc, test_backlog_gives_up_beyond_the_bound);
   tcase_add_test(tc, test_backlog_without_keyframes);
   tcase_add_test(tc, test_backlog_memory_is_bounded);
+  tcase_add_test(tc, test_backlog_who_is_held_up_does_not_fill_memory);
+  tcase_add_test(tc, test_backlog_slow_decoder_stays_live);
   tcase_add_test(tc, test_backlog_clear_keeps_events);
   return suite;
 }

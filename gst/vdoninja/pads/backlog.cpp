@@ -14,18 +14,46 @@ constexpr gint64 kSilenceUs = 140000;
 constexpr int kSpread = 3;
 constexpr gint64 kLongestIntervalUs = 50000;
 
+bool has_buffer(const Backlog::Item &item) {
+  return item.buffer != nullptr;
+}
+
+// Of those between buffers that were dropped: what is told of them is dropped as well,
+// and of what holds until it is told anew the last counts, in the place of the first.
+void keep(std::deque<Backlog::Item> &kept, Backlog::Item item) {
+  const GstEventType type = GST_EVENT_TYPE(item.event.get());
+  if (type == GST_EVENT_GAP || type == GST_EVENT_CUSTOM_DOWNSTREAM)
+    return;
+  const auto same = std::find_if(kept.begin(), kept.end(), [type](const auto &other) {
+    return GST_EVENT_TYPE(other.event.get()) == type;
+  });
+  if (same != kept.end() && (type == GST_EVENT_CAPS || type == GST_EVENT_SEGMENT))
+    *same = std::move(item);
+  else
+    kept.push_back(std::move(item));
+}
+
 } // namespace
 
 void Backlog::push(Item item) {
   if (item.buffer)
-    bytes_ += gst_buffer_get_size(item.buffer.get());
+    bytes_ += cost(item);
   if (!item.ideal_us)
     item.ideal_us = item.arrived_us;
   if (item.buffer && item.ideal_us > newest_us_) {
     interval_us_ = std::min(item.ideal_us - newest_us_, kLongestIntervalUs);
     newest_us_ = item.ideal_us;
   }
+  const gint64 now_us = item.arrived_us;
   items_.push_back(std::move(item));
+  while (is_too_much(now_us))
+    give_up(now_us);
+}
+
+bool Backlog::is_too_much(gint64 now_us) const {
+  const auto first = std::find_if(items_.begin(), items_.end(), has_buffer);
+  return first != items_.end() &&
+         (bytes_ > limits_.bytes || lateness(*first, now_us) > limits_.bound_us);
 }
 
 std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
@@ -38,7 +66,7 @@ std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
     items_.pop_front();
     if (!item.buffer)
       return item;
-    bytes_ -= gst_buffer_get_size(item.buffer.get());
+    bytes_ -= cost(item);
     needs_keyframe_ = false;
     popped_us_ = now_us;
     if (std::exchange(gap_, false)) {
@@ -66,7 +94,7 @@ std::optional<gint64> Backlog::due() const {
 // Whether something was dropped, `head`, which is the first, among it.
 bool Backlog::drops(const Item &head, gint64 now_us) {
   const gint64 late = lateness(head, now_us);
-  if (late > limits_.bound_us || bytes_ > limits_.bytes) {
+  if (late > limits_.bound_us) {
     give_up(now_us);
     return true;
   }
@@ -95,7 +123,7 @@ void Backlog::give_up(gint64 now_us) {
                      return item.buffer && lateness(item, now_us) <= 0;
                    });
   // What is late itself would be given up again.
-  if (bytes_ > limits_.bytes || end == items_.begin() ||
+  if (end == std::find_if(items_.begin(), items_.end(), has_buffer) ||
       (end != items_.end() && lateness(*end, now_us) > limits_.bound_us))
     end = items_.end();
   needs_keyframe_ |= limits_.keyframes;
@@ -107,11 +135,11 @@ void Backlog::drop_before(Items::iterator end) {
   Items kept;
   for (auto at = items_.begin(); at != end; ++at) {
     if (at->buffer) {
-      bytes_ -= gst_buffer_get_size(at->buffer.get());
+      bytes_ -= cost(*at);
       dropped_++;
       skips_ += !std::exchange(gap_, true);
     } else {
-      kept.push_back(std::move(*at));
+      keep(kept, std::move(*at));
     }
   }
   items_.erase(items_.begin(), end);

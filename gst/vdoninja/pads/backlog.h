@@ -15,16 +15,19 @@ namespace vdn {
 // How far behind a buffer is: how much longer it waits than it would have to with the
 // declared latency, and since it came. 0: never.
 struct BacklogLimits {
-  gint64 drop_us = 0;  // what no other picture refers to is dropped
-  gint64 skip_us = 0;  // what comes before a keyframe that waits is dropped
-  gint64 ask_us = 0;   // a keyframe is asked for
-  gint64 bound_us = 0; // everything is dropped up to a keyframe, or what is late
-  size_t bytes = 16 << 20;
-  bool keyframes = false; // decoding goes on at one only
+  gint64 drop_us = 0;      // what no other picture refers to is dropped
+  gint64 skip_us = 0;      // what comes before a keyframe that waits is dropped
+  gint64 ask_us = 0;       // a keyframe is asked for
+  gint64 bound_us = 0;     // everything is dropped up to a keyframe, or what is late
+  size_t bytes = 16 << 20; // with what each costs beside its data, so of number, too
+  bool keyframes = false;  // decoding goes on at one only
 };
 
 class Backlog {
 public:
+  // Bytes that a buffer takes beside its data, about.
+  static constexpr size_t kOverhead = 512;
+
   struct Item {
     BufferPtr buffer; // or an event
     EventPtr event;
@@ -40,6 +43,8 @@ public:
   // Buffers go on so long after they should have come; up to the latency when none comes
   // any more, so that those that wait fill the time until there is one.
   void set_delay(gint64 us) { delay_us_ = us; }
+  // Drops what is too much or waits for too long: whoever takes what is here may be held
+  // up for as long as downstream likes.
   void push(Item item);
   // The next to go on, events in their place; nullopt while there is nothing whose time
   // has come. The first buffer after some that were dropped is marked DISCONT.
@@ -58,9 +63,13 @@ private:
   using Items = std::deque<Item>;
 
   bool drops(const Item &head, gint64 now_us);
+  bool is_too_much(gint64 now_us) const;
   void drop_before(Items::iterator end);
   void give_up(gint64 now_us);
   Items::iterator newest_keyframe();
+  static size_t cost(const Item &item) {
+    return kOverhead + gst_buffer_get_size(item.buffer.get());
+  }
   gint64 lateness(const Item &item, gint64 now_us) const {
     return now_us - std::max(item.arrived_us, item.ideal_us + latency_us_);
   }

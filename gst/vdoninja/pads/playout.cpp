@@ -63,7 +63,8 @@ static Impl *impl_of(gpointer self) {
 }
 
 // A picture in byte-stream format to which no other refers: nal_ref_idc of its first
-// slice is 0 (H.264, 7.4.1).
+// slice is 0 (H.264, 7.4.1). Of H.265 nothing tells it: pictures of even types below 16
+// may be referred to by those of higher sub-layers (H.265, 7.4.2.2).
 static bool is_disposable(GstBuffer *buffer) {
   GstMapInfo map;
   if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
