@@ -285,6 +285,21 @@ GST_START_TEST(test_repair_timing_transit_knows_the_slowest_way) {
 }
 GST_END_TEST
 
+// A sender that starts its time anew is not late by what that is.
+GST_START_TEST(test_repair_timing_transit_follows_clocks_that_jump) {
+  vdn::Transit transit;
+  gint64 sent = 0;
+  for (gint64 i = 1; i <= 1050; i++) {
+    const gint64 jump = i % 100 ? 0 : (i % 200 ? 1 : -1) * 3600 * 1000 * kMs;
+    sent += 20 * kMs + jump;
+    fail_unless_equals_int(transit.arrived(sent, i * 20 * kMs + i % 2 * 30 * kMs),
+                           jump == 0);
+    fail_unless(transit.spread() <= 30 * kMs);
+  }
+  fail_unless_equals_int64(transit.spread(), 30 * kMs);
+}
+GST_END_TEST
+
 // On a line that does not carry what is sent, more of it does harm.
 GST_START_TEST(test_repair_timing_does_not_flood_a_line) {
   Stream stream;
@@ -298,6 +313,42 @@ GST_START_TEST(test_repair_timing_does_not_flood_a_line) {
     stream.settings();
   }
   fail_unless_equals_int(stream.settings().max_requests, -1);
+}
+GST_END_TEST
+
+// Half of all is lost, and nobody sends it again: one request for each four packets that
+// come leaves, and as many as are wanted once the publisher answers.
+GST_START_TEST(test_repair_timing_requests_in_vain_are_few) {
+  Stream stream;
+  stream.arrive(100);
+  unsigned left = 0;
+  auto lose = [&](bool is_answered) {
+    const uint16_t number = stream.lose();
+    for (int time = 0; time < 2; time++)
+      if (stream.timing.requested(number, stream.now)) {
+        left++;
+        if (is_answered)
+          stream.repair(number, 0);
+        break;
+      }
+    stream.settings();
+  };
+  for (int i = 0; i < 1000; i++)
+    lose(false);
+  left = 0;
+  const guint64 before = stream.timing.counts().packets;
+  for (int i = 0; i < 2000; i++)
+    lose(false);
+  const guint64 came = stream.timing.counts().packets - before;
+  fail_unless(left * 4 <= came + 64, "%u for %u", left, unsigned(came));
+  fail_unless_equals_int(stream.settings().max_requests, 2);
+  for (int i = 0; i < 1000; i++)
+    lose(true);
+  fail_unless_equals_int(stream.settings().max_requests, -1);
+  left = 0;
+  for (int i = 0; i < 100; i++)
+    lose(true);
+  fail_unless_equals_int(left, 100);
 }
 GST_END_TEST
 
@@ -357,7 +408,9 @@ static Suite *repair_timing_suite() {
   tcase_add_test(tc, test_repair_timing_waits_as_long_as_repairs_may_take);
   tcase_add_test(tc, test_repair_timing_a_jump_back_is_a_new_start);
   tcase_add_test(tc, test_repair_timing_transit_knows_the_slowest_way);
+  tcase_add_test(tc, test_repair_timing_transit_follows_clocks_that_jump);
   tcase_add_test(tc, test_repair_timing_does_not_flood_a_line);
+  tcase_add_test(tc, test_repair_timing_requests_in_vain_are_few);
   tcase_add_test(tc, test_repair_timing_what_helps_is_no_flood);
   tcase_add_test(tc, test_repair_timing_lies_do_no_harm);
   return suite;

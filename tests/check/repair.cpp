@@ -128,10 +128,10 @@ GST_START_TEST(test_repair_who_does_not_answer_is_not_flooded) {
   bench.send(1500, lose);
   const Asked first = bench.asked();
   fail_unless(first.keyframes >= 1 && first.keyframes <= 5, "%u", first.keyframes);
-  bench.send(1000, lose);
+  bench.send(1000, lose); // of which 667 come
   const Asked later = bench.asked();
-  // Two for each that is lost, one late one of before.
-  fail_unless(later.packets <= 333 * 3, "%u requests", later.packets);
+  fail_unless(later.packets <= 667 / 4 + 16, "%u requests", later.packets);
+  fail_unless(later.packets > 100, "%u requests", later.packets); // it may have changed
   fail_unless(later.keyframes <= 3, "%u", later.keyframes);
   fail_unless(bench.came() > 500);
   fail_unless(bench.stat("given-up") > 0);

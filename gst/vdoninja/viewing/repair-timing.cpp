@@ -11,6 +11,7 @@ namespace {
 constexpr gint64 kMs = 1000;
 constexpr gint64 kSecond = 1000 * kMs;
 constexpr gint64 kTransitPeriod = 10 * kSecond;
+constexpr gint64 kClockJump = 2 * kSecond; // no network is late by that much at once
 // A larger jump is a new start of the sender, not a loss.
 constexpr uint16_t kLongestGap = 1000;
 constexpr unsigned kFarBehind = 16; // in a row are one, too
@@ -31,6 +32,9 @@ constexpr unsigned kReport = 50, kLongestReport = 250;
 constexpr gint64 kShareWindow = 2 * kSecond;
 constexpr guint64 kTooMany = 25, kFewAgain = 10;
 constexpr int kRequestsWhenFlooded = 2;
+// What a packet that comes and a request that leaves are worth, and how many may leave at
+// once.
+constexpr unsigned kEarned = 1, kSpent = 4, kMostSaved = 16 * kSpent;
 
 unsigned to_ms(gint64 us) {
   return static_cast<unsigned>((us + kMs - 1) / kMs);
@@ -38,10 +42,15 @@ unsigned to_ms(gint64 us) {
 
 } // namespace
 
-void Transit::arrived(gint64 sent, gint64 now) {
+bool Transit::arrived(gint64 sent, gint64 now) {
+  const gint64 way = now - sent, last = std::exchange(last_, way);
+  const bool goes_on = last == G_MAXINT64 || std::abs(way - last) <= kClockJump;
+  if (!goes_on)
+    ways_ = {};
   ways_.turn(now, kTransitPeriod);
-  ways_.now.least = std::min(ways_.now.least, now - sent);
-  ways_.now.most = std::max(ways_.now.most, now - sent);
+  ways_.now.least = std::min(ways_.now.least, way);
+  ways_.now.most = std::max(ways_.now.most, way);
+  return goes_on;
 }
 
 gint64 Transit::spread() const {
@@ -59,6 +68,7 @@ void RepairTiming::start_over(uint16_t number) {
 void RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitted,
                            gint64 now) {
   counts_.packets++;
+  allowance_ = std::min(allowance_ + kEarned, kMostSaved);
   // What was taken for a repair until now was late.
   if (retransmitted && !std::exchange(retransmits_, true))
     round_trip_ = below_ = deviation_ = 0;
@@ -160,16 +170,24 @@ void RepairTiming::measure(gint64 sample) {
     below_ += (-off - below_) / 4;
 }
 
-void RepairTiming::requested(uint16_t number, gint64 now) {
-  counts_.requests++;
+bool RepairTiming::requested(uint16_t number, gint64 now) {
   const auto behind = static_cast<uint16_t>(static_cast<uint16_t>(highest_) - number);
-  const auto found = missing_.find(highest_ - behind);
+  const guint64 at = highest_ - behind;
+  wishes_++;
+  if (is_flooded_) {
+    if (allowance_ < kSpent)
+      return false;
+    allowance_ -= kSpent;
+  }
+  counts_.requests++;
+  const auto found = missing_.find(at);
   if (!started_ || found == missing_.end())
-    return;
+    return true;
   Missing &missing = found->second;
   if (!missing.requests++)
     missing.first_request = now;
   missing.last_request = now;
+  return true;
 }
 
 void RepairTiming::gave_up() {
@@ -227,13 +245,14 @@ void RepairTiming::count_share(gint64 now) {
     return;
   const guint64 packets = counts_.packets - window_.packets;
   const guint64 requests = counts_.requests - window_.requests;
+  const guint64 wishes = wishes_ - window_.wishes;
   const guint64 repaired = counts_.repaired - window_.repaired;
   const bool in_vain = 2 * repaired < requests;
-  if (requests * 100 > packets * kTooMany && in_vain)
+  if (wishes * 100 > packets * kTooMany && in_vain)
     is_flooded_ = true;
-  else if (requests * 100 < packets * kFewAgain || !in_vain)
+  else if (wishes * 100 < packets * kFewAgain || !in_vain)
     is_flooded_ = false;
-  window_ = {now, counts_.packets, counts_.requests, counts_.repaired};
+  window_ = {now, counts_.packets, counts_.requests, wishes_, counts_.repaired};
 }
 
 gint64 RepairTiming::repaired_in() const {

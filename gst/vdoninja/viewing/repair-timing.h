@@ -36,8 +36,9 @@ template <typename T> struct Periods {
 // the last 10 to 20 s.
 class Transit {
 public:
-  // Both in us, of any two clocks.
-  void arrived(gint64 sent, gint64 now);
+  // Both in us, of any two clocks. False when one of them jumped, and nothing is known of
+  // before.
+  bool arrived(gint64 sent, gint64 now);
   gint64 spread() const;
 
 private:
@@ -46,6 +47,7 @@ private:
   };
 
   Periods<Range> ways_;
+  gint64 last_ = G_MAXINT64; // way
 };
 
 class RepairTiming {
@@ -58,7 +60,8 @@ public:
     unsigned report = 50;
   };
   struct Counts {
-    guint64 packets = 0, missed = 0, requests = 0;
+    guint64 packets = 0, missed = 0;
+    guint64 requests = 0;     // that left
     guint64 repaired = 0;     // came as retransmissions
     guint64 duplicates = 0;   // retransmissions of what was there
     guint64 out_of_order = 0; // came late, and were sent once
@@ -66,7 +69,9 @@ public:
   };
 
   void arrived(uint16_t number, uint32_t timestamp, bool retransmitted, gint64 now);
-  void requested(uint16_t number, gint64 now);
+  // Whether the request may leave: where most are in vain, one does for each four packets
+  // that come.
+  bool requested(uint16_t number, gint64 now);
   void gave_up();
   // Of somebody else's measurement, until there is one of packets.
   void hint_round_trip(gint64 us) { hint_ = us; }
@@ -119,9 +124,11 @@ private:
   gint64 wait_changed_ = 0;
   struct {
     gint64 began = 0;
-    guint64 packets = 0, requests = 0, repaired = 0;
+    guint64 packets = 0, requests = 0, wishes = 0, repaired = 0;
   } window_;                // that is counted
+  guint64 wishes_ = 0;      // requests, those that did not leave among them
   bool is_flooded_ = false; // with losses
+  unsigned allowance_ = 0;  // quarters of a request, while it is
   std::array<gint64, 64> repairs_{};
 };
 

@@ -104,7 +104,8 @@ void Repair::arrived(GstBuffer *packet, gint64 now) {
     look_at_format(payload_type);
   if (is_sound_) {
     sent_ += static_cast<gint32>(timestamp - static_cast<guint32>(sent_));
-    transit_.arrived(sent_ * G_USEC_PER_SEC / clock_rate_, now);
+    if (!transit_.arrived(sent_ * G_USEC_PER_SEC / clock_rate_, now))
+      sent_ = timestamp; // jumps do not add up
   }
   Lock lock(mutex_);
   timing_.arrived(number, timestamp,
@@ -184,23 +185,25 @@ void Repair::report_each(unsigned ms) {
 // Thread: the jitterbuffer's timers, or streaming.
 GstPadProbeReturn Repair::on_request(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
   const GstEvent *event = GST_PAD_PROBE_INFO_EVENT(info);
-  if (is_named(event, "GstRTPRetransmissionRequest"))
-    repair_of(data)->requested(pad,
-                               gst_event_get_structure(const_cast<GstEvent *>(event)));
-  return GST_PAD_PROBE_OK;
+  if (!is_named(event, "GstRTPRetransmissionRequest"))
+    return GST_PAD_PROBE_OK;
+  const GstStructure *request = gst_event_get_structure(const_cast<GstEvent *>(event));
+  return repair_of(data)->requested(pad, request) ? GST_PAD_PROBE_OK : GST_PAD_PROBE_DROP;
 }
 
-void Repair::requested(GstPad *sink, const GstStructure *request) {
+bool Repair::requested(GstPad *sink, const GstStructure *request) {
   guint number = 0, retry = 0;
   gst_structure_get(request, "seqnum", G_TYPE_UINT, &number, "retry", G_TYPE_UINT, &retry,
                     nullptr);
   GST_LOG_OBJECT(jitterbuffer_, "asks for #%u, %u times before", number, retry);
+  bool leaves = true;
   {
     Lock lock(mutex_);
-    timing_.requested(static_cast<uint16_t>(number), g_get_monotonic_time());
+    leaves = timing_.requested(static_cast<uint16_t>(number), g_get_monotonic_time());
   }
   if (retry >= kLastHope && !is_sound_ && may_ask_for_keyframe())
     ask_for_keyframe(sink);
+  return leaves;
 }
 
 // As the demultiplexer behind would complete it.

@@ -39,7 +39,8 @@ private:
   void watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callback,
              const std::shared_ptr<Repair> &self);
   void arrived(GstBuffer *packet, gint64 now);
-  void requested(GstPad *sink, const GstStructure *request);
+  // Whether it may leave.
+  bool requested(GstPad *sink, const GstStructure *request);
   void look_at_format(int payload_type);
   void apply(gint64 now);
   unsigned sound_wait() const;
