@@ -10,6 +10,7 @@
 
 #include "vectors.h"
 
+using vdn::LatencyChoice;
 using vdn::Lateness;
 
 namespace {
@@ -55,6 +56,45 @@ Shown replay(const std::string &line, bool smooth) {
   g_print("%s: %u freezes, median %d ms, delayed by up to %d ms\n", line.c_str(),
           result.freezes, static_cast<int>(result.median),
           static_cast<int>(result.longest));
+  return result;
+}
+
+struct Synced {
+  unsigned pictures = 0, late = 0;
+  unsigned declared = LatencyChoice::kLeastMs, changes = 0;
+};
+
+// What a sink with `sync=true` shows and drops when it follows what is declared, which is
+// looked at each half second; decoding takes 5 ms. Of what comes from the fifth second
+// on.
+Synced replay_synced(const std::string &line) {
+  constexpr gint64 kLook = 500 * kMs, kDecoding = 5 * kMs;
+  constexpr gint64 kMaxLateness = 20 * kMs; // of GstVideoSink: 5 or 20
+  Lateness lateness;
+  LatencyChoice choice;
+  std::istringstream arrivals(
+      vdn::read_vector_file(("arrivals/" + line + ".txt").c_str()));
+  gint64 arrived = 0, pts = 0, looked = 0, last = 0;
+  Synced result;
+  while (arrivals >> arrived >> pts) {
+    const gint64 now = arrived * kMs;
+    for (; now - looked >= kLook; looked += kLook)
+      if (const auto ms = choice.judge(
+              result.declared, lateness.latency(looked) + 2 * kDecoding, looked)) {
+        result.declared = *ms;
+        result.changes++;
+      }
+    const gint64 ideal = lateness.arrived(pts * kMs, now);
+    const gint64 declared = result.declared * kMs;
+    const gint64 held = ideal + std::min(lateness.delay(now), declared);
+    last = std::max({now, held, last}) + kDecoding;
+    if (now <= 5 * kSecond)
+      continue;
+    result.pictures++;
+    result.late += last > ideal + declared + kMaxLateness;
+  }
+  g_print("%s: %u of %u pictures late, %u ms declared in the end, %u changes\n",
+          line.c_str(), result.late, result.pictures, result.declared, result.changes);
   return result;
 }
 
@@ -145,6 +185,47 @@ GST_START_TEST(test_lateness_tells_what_a_sink_has_to_wait) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_lateness_sinks_that_sync_drop_next_to_nothing) {
+  for (const char *line : {"lan", "lte", "loss5", "burst", "thin"}) {
+    const Synced synced = replay_synced(line);
+    fail_unless(synced.late * 200 < synced.pictures, "%s: %u of %u late", line,
+                synced.late, synced.pictures);
+    fail_unless(synced.declared <= 500 && synced.changes <= 20, "%u", synced.changes);
+  }
+}
+GST_END_TEST
+
+// More at once, but once a second; less after half a minute without need; in steps.
+GST_START_TEST(test_lateness_latency_is_told_rarely) {
+  LatencyChoice choice;
+  gint64 now = kSecond;
+  unsigned declared = LatencyChoice::kLeastMs;
+  auto judge = [&](gint64 needed_ms) {
+    const auto ms = choice.judge(declared, needed_ms * kMs, now);
+    declared = ms.value_or(declared);
+    return ms ? static_cast<int>(*ms) : -1;
+  };
+  fail_unless_equals_int(judge(0), -1);
+  fail_unless_equals_int(judge(41), 75);
+  now += 900 * kMs;
+  fail_unless_equals_int(judge(300), -1); // told just now
+  now += 100 * kMs;
+  fail_unless_equals_int(judge(300), 325);
+  now += 20 * kSecond;
+  fail_unless_equals_int(judge(310), -1); // the same step
+  now += 29 * kSecond;
+  fail_unless_equals_int(judge(50), -1);
+  now += 2 * kSecond;
+  fail_unless_equals_int(judge(50), 75);
+  now += 10 * kSecond;
+  fail_unless_equals_int(judge(3600 * 1000), 500);
+  now += 31 * kSecond;
+  fail_unless_equals_int(judge(0), 25);
+  now += 600 * kSecond;
+  fail_unless_equals_int(judge(0), -1);
+}
+GST_END_TEST
+
 // Two clocks that part by 100 ppm, and a publisher that starts its time anew.
 GST_START_TEST(test_lateness_follows_clocks) {
   Line line;
@@ -174,6 +255,8 @@ static Suite *lateness_suite() {
   tcase_add_test(tc, test_lateness_a_run_is_one_stall);
   tcase_add_test(tc, test_lateness_the_beginning_does_not_count);
   tcase_add_test(tc, test_lateness_tells_what_a_sink_has_to_wait);
+  tcase_add_test(tc, test_lateness_sinks_that_sync_drop_next_to_nothing);
+  tcase_add_test(tc, test_lateness_latency_is_told_rarely);
   tcase_add_test(tc, test_lateness_follows_clocks);
   return suite;
 }

@@ -20,6 +20,10 @@ constexpr gint64 kUnsettled = 3 * kSecond;
 constexpr gint64 kUnseen = 100 * kMs;
 constexpr gint64 kLongestDelay = 200 * kMs;
 constexpr gint64 kLoweredPerSecond = 20 * kMs;
+constexpr unsigned kMostLatency = 500, kLatencyStep = 25; // ms
+constexpr unsigned kMargin = 10;
+constexpr gint64 kLatencyHold = 30 * kSecond;
+constexpr gint64 kTellAgain = kSecond;
 
 } // namespace
 
@@ -83,6 +87,21 @@ gint64 Lateness::delay(gint64 now) {
 
 gint64 Lateness::latency(gint64 now) const {
   return std::max({second_highest(now), jitter_.before, jitter_.now});
+}
+
+std::optional<unsigned> LatencyChoice::judge(unsigned declared, gint64 needed,
+                                             gint64 now) {
+  const auto ms = static_cast<unsigned>(needed / kMs) + kMargin;
+  const unsigned wanted = std::clamp(
+      (ms + kLatencyStep - 1) / kLatencyStep * kLatencyStep, kLeastMs, kMostLatency);
+  if (wanted == declared)
+    needed_ = now;
+  const bool more = wanted > declared && now - told_ >= kTellAgain;
+  const bool less = wanted < declared && now - needed_ > kLatencyHold;
+  if (!more && !less)
+    return std::nullopt;
+  told(now);
+  return wanted;
 }
 
 } // namespace vdn

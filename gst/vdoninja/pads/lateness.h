@@ -8,6 +8,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 
 #include <glib.h>
 
@@ -44,6 +45,22 @@ private:
   std::deque<Stall> stalls_; // the last may not be over
   bool is_late_ = false;
   gint64 delay_ = 0, lowered_ = 0;
+};
+
+// What sinks that sync are told to wait for: whoever is told moves all that it plays, so
+// it is more at once, at most once a second, and less when it was not needed for long.
+class LatencyChoice {
+public:
+  static constexpr unsigned kLeastMs = 25;
+
+  // What to declare from now on instead of `declared`, ms, when `needed`, us, would do;
+  // nullopt: the same.
+  std::optional<unsigned> judge(unsigned declared, gint64 needed, gint64 now);
+  // Something was declared.
+  void told(gint64 now) { told_ = needed_ = now; }
+
+private:
+  gint64 told_ = G_MININT64 / 2, needed_ = 0;
 };
 
 } // namespace vdn

@@ -7,17 +7,9 @@
 
 namespace vdn {
 
-namespace {
-
-constexpr unsigned kLeastLatency = 25, kMostLatency = 500, kLatencyStep = 25; // ms
-constexpr unsigned kMarginMs = 10;
-constexpr gint64 kLatencyHold = 30 * G_USEC_PER_SEC;
-
-} // namespace
-
 // ms, before anything is known of the network.
 unsigned Outputs::first_latency(int wanted) {
-  return wanted < 0 ? kLeastLatency : static_cast<unsigned>(wanted);
+  return wanted < 0 ? LatencyChoice::kLeastMs : static_cast<unsigned>(wanted);
 }
 
 void Outputs::set_latency(int ms) {
@@ -27,7 +19,7 @@ void Outputs::set_latency(int ms) {
 
 void Outputs::declare_latency(unsigned ms) {
   latency_ = ms;
-  latency_needed_ = g_get_monotonic_time();
+  latency_choice_.told(g_get_monotonic_time());
   for (auto &output : outputs_) {
     gst_vdoninja_src_pad_set_latency(output->src_pad(), ms * GST_MSECOND);
     if (output->branch.playout)
@@ -57,14 +49,9 @@ void Outputs::adapt_latency() {
     needed[video] =
         std::max(needed[video], progress.wanted_us + static_cast<gint64>(2 * decoding));
   }
-  const auto ms = static_cast<unsigned>(needed[pictures] / 1000) + kMarginMs;
-  const unsigned wanted = std::clamp(
-      (ms + kLatencyStep - 1) / kLatencyStep * kLatencyStep, kLeastLatency, kMostLatency);
-  const gint64 now = g_get_monotonic_time();
-  if (wanted == latency_)
-    latency_needed_ = now;
-  else if (wanted > latency_ || now - latency_needed_ > kLatencyHold)
-    declare_latency(wanted);
+  if (const auto ms =
+          latency_choice_.judge(latency_, needed[pictures], g_get_monotonic_time()))
+    declare_latency(*ms);
 }
 
 // Whoever waits for all pads, as muxers and mixers do, must not wait for one whose

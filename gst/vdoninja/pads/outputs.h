@@ -13,6 +13,7 @@
 #include "branch.h"
 #include "disposer.h"
 #include "gstvdoninjasrcpad.h"
+#include "lateness.h"
 #include "loop.h"
 
 namespace vdn {
@@ -135,6 +136,7 @@ private:
   void drop_branch(Output &output);
   void branch_broken(unsigned output_id, unsigned branch_id, GstFlowReturn flow);
   void watch(Output &output);
+  void tell_of_no_keyframe(Output &output);
   void measure(Output &output);
   void measure_bitrate(Output &output);
   bool watch_skips(Output &output);
@@ -171,8 +173,8 @@ private:
       std::make_shared<std::atomic<bool>>(false);
   gint64 offset_ = 0; // ns
   unsigned group_id_;
-  unsigned latency_;          // ms, as declared
-  gint64 latency_needed_ = 0; // when last, monotonic us
+  unsigned latency_; // ms, as declared
+  LatencyChoice latency_choice_;
   bool finished_ = false;
   unsigned next_id_ = 1;
   unsigned next_video_ = 0;
