@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What is done to a source pad of webrtcbin which is not linked, and keyframe requests.
+// What is done to a source pad of webrtcbin which is not linked, and what is asked for
+// upstream of it.
 #pragma once
 
 #include "gst-ptr.h"
@@ -30,6 +31,17 @@ inline GstEvent *new_keyframe_request() {
 // Asks the sender behind `pad` for one.
 inline void request_keyframe(GstPad *pad) {
   gst_pad_send_event(pad, new_keyframe_request());
+}
+
+constexpr char kKeepAll[] = "vdoninja/keep-all";
+
+// Whether every packet of `pad` is of use, however late it is repaired
+// (viewing/repair.h).
+inline void want_all_packets(GstPad *pad, bool wanted) {
+  gst_pad_send_event(pad, gst_event_new_custom(
+                              GST_EVENT_CUSTOM_UPSTREAM,
+                              gst_structure_new(kKeepAll, "wanted", G_TYPE_BOOLEAN,
+                                                static_cast<gboolean>(wanted), nullptr)));
 }
 
 } // namespace vdn

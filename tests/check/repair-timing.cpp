@@ -285,6 +285,33 @@ GST_START_TEST(test_repair_timing_transit_knows_the_slowest_way) {
 }
 GST_END_TEST
 
+// The line was away for three seconds: nothing of that is asked for, and what is lost
+// afterwards is, as is everything where somebody records.
+GST_START_TEST(test_repair_timing_a_silence_is_not_repaired) {
+  for (const bool keeps_all : {false, true}) {
+    for (const unsigned lost : {1u, 700u, 5000u}) {
+      Stream stream;
+      stream.timing.keep_all(keeps_all);
+      stream.arrive(100);
+      const uint16_t first = stream.next;
+      stream.next = static_cast<uint16_t>(stream.next + lost);
+      stream.now += 3000 * kMs;
+      const bool skips =
+          stream.timing.arrived(stream.next, stream.picture * 3000, false, stream.now);
+      const auto last = static_cast<uint16_t>(stream.next++ - 1);
+      fail_unless_equals_int(skips, !keeps_all && lost > 1);
+      for (uint16_t number : {first, last})
+        fail_unless_equals_int(stream.timing.requested(number, stream.now), !skips);
+      fail_unless(stream.timing.requested(stream.lose(), stream.now));
+      fail_unless_equals_int(
+          stream.timing.arrived(static_cast<uint16_t>(stream.next + 100), 0, false,
+                                stream.now + kMs),
+          FALSE); // as much, at once
+    }
+  }
+}
+GST_END_TEST
+
 // A sender that starts its time anew is not late by what that is.
 GST_START_TEST(test_repair_timing_transit_follows_clocks_that_jump) {
   vdn::Transit transit;
@@ -408,6 +435,7 @@ static Suite *repair_timing_suite() {
   tcase_add_test(tc, test_repair_timing_waits_as_long_as_repairs_may_take);
   tcase_add_test(tc, test_repair_timing_a_jump_back_is_a_new_start);
   tcase_add_test(tc, test_repair_timing_transit_knows_the_slowest_way);
+  tcase_add_test(tc, test_repair_timing_a_silence_is_not_repaired);
   tcase_add_test(tc, test_repair_timing_transit_follows_clocks_that_jump);
   tcase_add_test(tc, test_repair_timing_does_not_flood_a_line);
   tcase_add_test(tc, test_repair_timing_requests_in_vain_are_few);

@@ -8,6 +8,7 @@
 #include <gst/check/gstharness.h>
 #include <gst/rtp/gstrtpbuffer.h>
 
+#include "rtp-pad.h"
 #include "session.h"
 
 // Last: it defines `fail` as a macro.
@@ -69,6 +70,11 @@ public:
       g_usleep(2000); // the publisher's pace
     }
   }
+  // So many in a row, which take so long.
+  void lose(unsigned many, gulong us) {
+    next_ += many;
+    g_usleep(us); // the publisher's time
+  }
   // Since this was asked last.
   Asked asked() {
     Asked result;
@@ -98,6 +104,16 @@ public:
     guint64 value = 0;
     fail_unless(gst_structure_get_uint64(stats.get(), name, &value), "%s", name);
     return value;
+  }
+  unsigned wait_ms() const {
+    guint ms = 0;
+    g_object_get(harness_->element, "latency", &ms, nullptr);
+    return ms;
+  }
+  void want_all_packets(bool wanted) {
+    const auto src =
+        ObjPtr<GstPad>::adopt(gst_element_get_static_pad(harness_->element, "src"));
+    vdn::want_all_packets(src.get(), wanted);
   }
   unsigned came() const { return came_; }
   // Until so many have come.
@@ -168,6 +184,52 @@ GST_START_TEST(test_repair_keyframe_that_is_owed_is_asked_for) {
 }
 GST_END_TEST
 
+// Who looks waits as long as repairs may take, who records as long as there is hope.
+GST_START_TEST(test_repair_who_records_waits_longer) {
+  Bench bench;
+  auto lose_and_repair = [](Bench &to, uint16_t number, uint32_t timestamp) {
+    if (number % 32 != 30)
+      to.push(number, timestamp);
+    const auto lost = static_cast<uint16_t>(number - 14);
+    if (number > 32 && number % 32 == 12)
+      to.push(lost, lost / 16 * 2880u, true); // after 28 ms
+  };
+  bench.want_all_packets(true);
+  bench.send(128, lose_and_repair);
+  fail_unless(bench.stat("repaired") > 0);
+  fail_unless_equals_int(bench.wait_ms(), 1000);
+  bench.want_all_packets(false);
+  bench.send(128, lose_and_repair);
+  fail_unless(bench.wait_ms() < 1000, "%u", bench.wait_ms());
+  bench.want_all_packets(true);
+  bench.send(128, lose_and_repair);
+  fail_unless_equals_int(bench.wait_ms(), 1000);
+  fail_unless_equals_int(bench.asked().keyframes, 0);
+}
+GST_END_TEST
+
+// The line was away for longer than packets are kept: what comes goes on at once, and a
+// keyframe is asked for instead of all that was lost.
+GST_START_TEST(test_repair_goes_on_after_a_silence) {
+  Bench bench;
+  auto send = [](Bench &to, uint16_t number, uint32_t timestamp) {
+    to.push(number, timestamp);
+  };
+  bench.send(200, send);
+  bench.asked();
+  bench.lose(500, 1100000);
+  bench.send(1, send);
+  const unsigned before = bench.came();
+  Asked asked = bench.asked();
+  fail_unless_equals_int(asked.keyframes, 1);
+  bench.send(200, send); // 400 ms, where 1000 would be waited
+  fail_unless(bench.came() >= before + 150, "%u came", bench.came() - before);
+  asked = bench.asked();
+  fail_unless_equals_int(asked.packets, 0);
+  fail_unless(bench.wait_ms() >= 300, "%u", bench.wait_ms()); // as it was
+}
+GST_END_TEST
+
 // Each packet ten times, each retransmission, too, and what nobody asked for.
 GST_START_TEST(test_repair_who_repeats_himself_is_heard_once) {
   Bench bench;
@@ -226,6 +288,8 @@ static Suite *repair_suite() {
   tcase_add_test(tc, test_repair_who_does_not_answer_is_not_flooded);
   tcase_add_test(tc, test_repair_slow_pictures_are_asked_for_again_as_soon);
   tcase_add_test(tc, test_repair_keyframe_that_is_owed_is_asked_for);
+  tcase_add_test(tc, test_repair_who_records_waits_longer);
+  tcase_add_test(tc, test_repair_goes_on_after_a_silence);
   tcase_add_test(tc, test_repair_who_repeats_himself_is_heard_once);
   tcase_add_test(tc, test_repair_jumps_are_survived);
   tcase_add_test(tc, test_repair_keyframes_are_asked_for_sparingly);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "relayed-lane.h"
+#include "time-factor.h"
 
 using namespace vdn;
 using namespace std::chrono_literals;
@@ -14,6 +15,7 @@ namespace {
 constexpr unsigned kSeed = 11;
 // What is on its way when the path breaks is played, and it takes its time to arrive.
 constexpr unsigned kInFlightMs = 500;
+constexpr int kBackMs = 600; // 300 is the aim
 
 // Blackouts of these lengths, side by side. Returns, in order of size, how many
 // milliseconds after the end of each the frames were back.
@@ -56,6 +58,15 @@ GST_START_TEST(test_blackout_short) {
 }
 GST_END_TEST
 
+// Nothing of what was lost is waited for, and a keyframe is on its way after the first
+// packet.
+GST_START_TEST(test_blackout_is_over_at_once) {
+  const auto back = black_out({3000, 3000, 3000});
+  fail_unless(back[back.size() / 2] < kBackMs * time_factor(), "%d ms",
+              static_cast<int>(back[back.size() / 2]));
+}
+GST_END_TEST
+
 GST_START_TEST(test_blackout_long) {
   const auto back = black_out({15000, 16000, 17000, 18000, 60000, 62000});
   // About one second where nothing else runs.
@@ -70,6 +81,7 @@ static Suite *blackout_suite() {
   suite_add_tcase(suite, tc);
   tcase_set_timeout(tc, 150);
   tcase_add_test(tc, test_blackout_short);
+  tcase_add_test(tc, test_blackout_is_over_at_once);
   tcase_add_test(tc, test_blackout_long);
   return suite;
 }

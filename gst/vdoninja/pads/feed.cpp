@@ -127,6 +127,7 @@ void Outputs::connect_source(Output &output) {
   gst_vdoninja_src_pad_set_source(output.src_pad(), src.get());
   gst_element_sync_state_with_parent(bin);
   gst_pad_link_full(output.source.pad.get(), sink.get(), GST_PAD_LINK_CHECK_NOTHING);
+  want_all_packets(output.source.pad.get(), output.form != Form::kRaw);
   bool missed = output.drop_probe != 0;
   output.let_flow();
   gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));

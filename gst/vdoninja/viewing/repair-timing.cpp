@@ -15,6 +15,9 @@ constexpr gint64 kClockJump = 2 * kSecond; // no network is late by that much at
 // A larger jump is a new start of the sender, not a loss.
 constexpr uint16_t kLongestGap = 1000;
 constexpr unsigned kFarBehind = 16; // in a row are one, too
+// Publishers keep what they sent for about a second. A camera that pauses leaves no gap.
+constexpr gint64 kSilence = kSecond;
+constexpr uint16_t kHole = 25; // packets
 constexpr size_t kMostMissing = 2048;
 constexpr size_t kPictures = 64;
 constexpr unsigned kFewLate = 3; // are an accident
@@ -62,10 +65,11 @@ void RepairTiming::start_over(uint16_t number) {
   started_ = true;
   far_behind_ = 0;
   highest_ = number + (guint64{1} << 16); // room for what comes late
+  skipped_from_ = skipped_to_ = 0;
   missing_.clear();
 }
 
-void RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitted,
+bool RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitted,
                            gint64 now) {
   counts_.packets++;
   allowance_ = std::min(allowance_ + kEarned, kMostSaved);
@@ -76,9 +80,14 @@ void RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitt
     start_over(number);
   const auto by = static_cast<uint16_t>(number - static_cast<uint16_t>(highest_));
   const bool is_behind = by > 0x8000;
+  // What is sent again may come first.
+  const gint64 silence = is_behind ? 0 : now - std::exchange(arrived_, now);
+  const bool is_hole = !keeps_all_ && by > kHole && silence > kSilence;
   far_behind_ =
       is_behind && static_cast<uint16_t>(-by) > kLongestGap ? far_behind_ + 1 : 0;
-  if (far_behind_ >= kFarBehind)
+  if (is_hole)
+    skip(by);
+  else if (far_behind_ >= kFarBehind)
     start_over(number);
   else if (is_behind)
     fill(static_cast<uint16_t>(-by), timestamp, retransmitted, now);
@@ -93,6 +102,15 @@ void RepairTiming::arrived(uint16_t number, uint32_t timestamp, bool retransmitt
     if (pictures_.size() > kPictures)
       pictures_.pop_front();
   }
+  return is_hole;
+}
+
+void RepairTiming::skip(uint16_t by) {
+  missing_.clear();
+  counts_.missed += by - 1u;
+  skipped_from_ = highest_ + 1;
+  highest_ += by;
+  skipped_to_ = highest_;
 }
 
 void RepairTiming::advance(uint16_t by, gint64 now) {
@@ -173,6 +191,8 @@ void RepairTiming::measure(gint64 sample) {
 bool RepairTiming::requested(uint16_t number, gint64 now) {
   const auto behind = static_cast<uint16_t>(static_cast<uint16_t>(highest_) - number);
   const guint64 at = highest_ - behind;
+  if (started_ && at >= skipped_from_ && at < skipped_to_)
+    return false;
   wishes_++;
   if (is_flooded_) {
     if (allowance_ < kSpent)
@@ -218,6 +238,8 @@ RepairTiming::Settings RepairTiming::settings(gint64 now) {
 
 // Four round trips: so many requests may be lost themselves.
 unsigned RepairTiming::wait(gint64 now) {
+  if (keeps_all_)
+    return kLongestWait;
   if (!round_trip_)
     return wait_;
   const unsigned wanted = to_ms(4 * (round_trip_ + 4 * deviation_)) + kWaitStep;

@@ -68,13 +68,17 @@ public:
     guint64 given_up = 0;
   };
 
-  void arrived(uint16_t number, uint32_t timestamp, bool retransmitted, gint64 now);
+  // Whether it came after a silence in which so much was lost that a keyframe is there
+  // sooner than all of that: it is not to be asked for, nor waited for.
+  bool arrived(uint16_t number, uint32_t timestamp, bool retransmitted, gint64 now);
   // Whether the request may leave: where most are in vain, one does for each four packets
   // that come.
   bool requested(uint16_t number, gint64 now);
   void gave_up();
   // Of somebody else's measurement, until there is one of packets.
   void hint_round_trip(gint64 us) { hint_ = us; }
+  // Whether every packet is of use, however late.
+  void keep_all(bool wanted) { keeps_all_ = wanted; }
   Settings settings(gint64 now);
 
   const Counts &counts() const { return counts_; }
@@ -98,6 +102,7 @@ private:
 
   void start_over(uint16_t number);
   void advance(uint16_t by, gint64 now);
+  void skip(uint16_t by);
   void fill(uint16_t behind, uint32_t timestamp, bool retransmitted, gint64 now);
   void repair(const Missing &missing, gint64 now);
   void measure(gint64 sample);
@@ -107,8 +112,12 @@ private:
   gint64 latest_overtaken(gint64 now);
 
   bool started_ = false;
+  bool keeps_all_ = false;
   unsigned far_behind_ = 0; // packets in a row
+  gint64 arrived_ = 0;      // the last that was not behind
   guint64 highest_ = 0;     // sequence number, extended
+  // What is not asked for, up to the number behind it.
+  guint64 skipped_from_ = 0, skipped_to_ = 0;
   std::map<guint64, Missing> missing_;
   std::deque<std::pair<uint32_t, gint64>> pictures_; // RTP timestamp, first packet at
   Periods<Late> late_;

@@ -20,6 +20,8 @@ constexpr gint64 kApplyUs = 100000;
 constexpr unsigned kSameMs = 3;
 // As this one leaves, only a keyframe can still be in time.
 constexpr guint kLastHope = 3;
+constexpr unsigned kHoleWait = 20;
+constexpr gint64 kHoleUs = 300000; // until all of it was waited for
 constexpr gint64 kAskAgainUs = 500000, kLongestUs = 2000000;
 constexpr unsigned kShortestSoundWait = 40, kLongestSoundWait = 200, kSoundMargin = 20;
 
@@ -76,25 +78,39 @@ void Repair::watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callba
 }
 
 // Thread: streaming.
-GstPadProbeReturn Repair::on_packet(GstPad *, GstPadProbeInfo *info, gpointer data) {
+GstPadProbeReturn Repair::on_packet(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
   const Shared &self = repair_of(data);
   const gint64 now = g_get_monotonic_time();
+  bool is_hole = false;
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
-    self->arrived(GST_PAD_PROBE_INFO_BUFFER(info), now);
+    is_hole = self->arrived(GST_PAD_PROBE_INFO_BUFFER(info), now);
   } else {
     GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
     for (guint i = 0; i < gst_buffer_list_length(list); i++)
-      self->arrived(gst_buffer_list_get(list, i), now);
+      is_hole |= self->arrived(gst_buffer_list_get(list, i), now);
   }
-  if (now - self->applied_ >= kApplyUs)
+  if (is_hole && !self->is_sound_)
+    self->skip_hole(pad, now);
+  else if (now - self->applied_ >= kApplyUs)
     self->apply(now);
   return GST_PAD_PROBE_OK;
 }
 
-void Repair::arrived(GstBuffer *packet, gint64 now) {
+// Before the jitterbuffer looks at it: what it waits with when it sees the gap is what it
+// waits for all of it. As it was, when that is over (apply()).
+void Repair::skip_hole(GstPad *sink, gint64 now) {
+  GST_DEBUG_OBJECT(jitterbuffer_, "goes on behind what was lost in a silence");
+  applied_ = now + kHoleUs - kApplyUs;
+  now_.wait = kHoleWait;
+  g_object_set(jitterbuffer_, "latency", now_.wait, nullptr);
+  if (may_ask_for_keyframe())
+    ask_for_keyframe(sink);
+}
+
+bool Repair::arrived(GstBuffer *packet, gint64 now) {
   GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
   if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
-    return;
+    return false;
   const auto number = gst_rtp_buffer_get_seq(&rtp);
   const auto timestamp = gst_rtp_buffer_get_timestamp(&rtp);
   const int payload_type = gst_rtp_buffer_get_payload_type(&rtp);
@@ -108,9 +124,9 @@ void Repair::arrived(GstBuffer *packet, gint64 now) {
       sent_ = timestamp; // jumps do not add up
   }
   Lock lock(mutex_);
-  timing_.arrived(number, timestamp,
-                  GST_BUFFER_FLAG_IS_SET(packet, GST_RTP_BUFFER_FLAG_RETRANSMISSION),
-                  now);
+  return timing_.arrived(
+      number, timestamp,
+      GST_BUFFER_FLAG_IS_SET(packet, GST_RTP_BUFFER_FLAG_RETRANSMISSION), now);
 }
 
 void Repair::look_at_format(int payload_type) {
@@ -242,8 +258,17 @@ GstPadProbeReturn Repair::on_news(GstPad *, GstPadProbeInfo *info, gpointer data
 // keyframes are the heaviest pictures there are, on lines that can hardly carry the
 // others. Thread: any.
 GstPadProbeReturn Repair::on_wish(GstPad *, GstPadProbeInfo *info, gpointer data) {
-  if (!is_named(GST_PAD_PROBE_INFO_EVENT(info), "GstForceKeyUnit") ||
-      repair_of(data)->may_ask_for_keyframe())
+  const GstEvent *event = GST_PAD_PROBE_INFO_EVENT(info);
+  if (is_named(event, kKeepAll)) {
+    gboolean wanted = FALSE;
+    gst_structure_get_boolean(gst_event_get_structure(const_cast<GstEvent *>(event)),
+                              "wanted", &wanted);
+    Repair &self = *repair_of(data);
+    Lock lock(self.mutex_);
+    self.timing_.keep_all(wanted != FALSE);
+    return GST_PAD_PROBE_DROP;
+  }
+  if (!is_named(event, "GstForceKeyUnit") || repair_of(data)->may_ask_for_keyframe())
     return GST_PAD_PROBE_OK;
   return GST_PAD_PROBE_DROP;
 }

@@ -38,7 +38,9 @@ private:
   static GstPadProbeReturn on_wish(GstPad *, GstPadProbeInfo *info, gpointer data);
   void watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callback,
              const std::shared_ptr<Repair> &self);
-  void arrived(GstBuffer *packet, gint64 now);
+  // As RepairTiming has it.
+  bool arrived(GstBuffer *packet, gint64 now);
+  void skip_hole(GstPad *sink, gint64 now);
   // Whether it may leave.
   bool requested(GstPad *sink, const GstStructure *request);
   void look_at_format(int payload_type);
