@@ -2,6 +2,7 @@
 // A live picture never falls behind: whoever is slow or waits misses pictures, and what
 // comes then is of now.
 #include <algorithm>
+#include <atomic>
 
 #include "loopback.h"
 #include "time-factor.h"
@@ -174,6 +175,33 @@ GST_START_TEST(test_live_pause_is_not_made_up_for) {
 }
 GST_END_TEST
 
+// Nothing of what comes can be shown: the cause is told, once, and the publisher not
+// flooded with requests; and when one comes, so does the picture.
+GST_START_TEST(test_live_keyframe_that_never_comes_is_told) {
+  Loopback show(video_only());
+  PublisherHooks hooks;
+  auto deaf = std::make_shared<std::atomic<bool>>(true);
+  hooks.media.packets = [seen = 0u](Packets &packets) mutable {
+    if (seen++ < 30) // with the only keyframe among them
+      packets.clear();
+  };
+  hooks.media.keyframe = [deaf] { return !*deaf; };
+  show.publisher->set_hooks(std::move(hooks));
+  show.publish();
+  Player player(show.source() + video_sink());
+  player.play();
+  player.expect_warning("sends no keyframe");
+  const auto state = show.publisher->state();
+  const unsigned asked = state.viewers.at(0).status.keyframe_requests;
+  fail_unless(asked >= 3 && asked <= 9, "%u requests", asked);
+  fail_unless_equals_int(state.sessions, 1);
+  *deaf = false;
+  player.expect_buffers("sink", 5);
+  fail_unless_equals_int(player.state().warnings.size(), 1);
+  fail_unless(player.state().errors.empty(), "%s", player.describe().c_str());
+}
+GST_END_TEST
+
 // On the way to NULL a bin passes PAUSED; the goodbye leaves all the same.
 GST_START_TEST(test_live_goodbye_arrives) {
   for (GstState state : {GST_STATE_READY, GST_STATE_NULL}) {
@@ -258,6 +286,7 @@ static Suite *live_suite() {
   tcase_add_test(tc, test_live_downstream_is_too_slow);
   tcase_add_test(tc, test_live_decoder_that_is_too_slow_gets_smaller_pictures);
   tcase_add_test(tc, test_live_pause_is_not_made_up_for);
+  tcase_add_test(tc, test_live_keyframe_that_never_comes_is_told);
   tcase_add_test(tc, test_live_goodbye_arrives);
   tcase_add_test(tc, test_live_gaps_are_told_while_the_publisher_is_away);
   return suite;

@@ -17,6 +17,7 @@ namespace {
 constexpr unsigned kWatchMs = 500;
 constexpr unsigned kLongestRequestGapMs = 2000;
 constexpr unsigned kDecoderStalledMs = 3000;
+constexpr unsigned kNoKeyframeMs = 6000; // by then it was asked five times
 constexpr unsigned kMeasureMs = 2000;
 // Told are so many skips within ten seconds; one may be a hiccup.
 constexpr unsigned kSkipsForgiven = 2;
@@ -245,6 +246,8 @@ void Outputs::watch(Output &output) {
       request_keyframe(output.source.pad.get());
       output.next_request_ms += std::min(output.next_request_ms, kLongestRequestGapMs);
     }
+    if (!decoding && output.stalled_ms >= kNoKeyframeMs)
+      tell_of_no_keyframe(output);
     if (decoding && output.stalled_ms >= kDecoderStalledMs && output.form == Form::kRaw) {
       GST_WARNING_OBJECT(output.pad.get(), "%s delivers nothing for %u ms",
                          output.branch.decoder.c_str(), output.stalled_ms);
@@ -253,6 +256,17 @@ void Outputs::watch(Output &output) {
     }
   }
   output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+}
+
+// Depayloaders let nothing through before one. It may come yet.
+void Outputs::tell_of_no_keyframe(Output &output) {
+  if (!std::exchange(output.told_no_keyframe, true))
+    report(
+        GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED,
+        std::string("packets come for ") + GST_PAD_NAME(output.pad.get()) +
+            ", and no picture: the publisher sends no keyframe, which it was asked for "
+            "several times; it is asked again",
+        false);
 }
 
 // A decoder that worked is made anew: some cannot follow a change of resolution. One that

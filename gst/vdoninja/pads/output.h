@@ -38,7 +38,7 @@ struct Outputs::Output {
     shown->freezes.interrupt();
   }
   void forget_failures() {
-    given_up = told_all_failed = false;
+    given_up = told_all_failed = told_no_keyframe = false;
     failed_decoders.clear();
     relapses = 0;
   }
@@ -91,6 +91,7 @@ struct Outputs::Output {
   std::vector<std::string> failed_decoders;
   unsigned relapses = 0;
   bool told_all_failed = false;
+  bool told_no_keyframe = false;
   bool given_up = false;  // downstream refused; try again when it is linked anew
   guint64 before_gap = 0; // buffers delivered when gaps were looked for last
   // What the watch saw last, and for how long data came in without a picture.
