@@ -122,6 +122,12 @@ GST_START_TEST(test_offer_webrtcbin_answers_chromium) {
     fail_if(contains(video, "orientation"));
     fail_if(contains(video, "goog-remb"));
     fail_if(contains(video, "b=AS"));
+    // rtpjitterbuffer would wait for what is lost of them, and ask for it in vain.
+    for (const char *correction : {" red/", " ulpfec/", " flexfec-03/"}) {
+      fail_unless(contains(recorded_offer(kChromiumChannel), correction) ||
+                  g_str_equal(correction, " flexfec-03/"));
+      fail_if(contains(video, correction));
+    }
   }
 }
 GST_END_TEST

@@ -185,6 +185,7 @@ struct Watching {
   Scene scene;
   std::unique_ptr<Publisher> publisher;
   Player player;
+  unsigned requests_before = 0; // for keyframes, on the good line
 };
 
 std::set<guint16> lost_of(const Wire &wire, guint32 ssrc) {
@@ -200,7 +201,12 @@ int percentile_ms(std::vector<gint64> values, double share) {
 struct Bounds {
   double nacks_per_loss;
   int round_trip_ms; // at least
+  bool keyframes;    // may be asked for
 };
+
+unsigned keyframe_requests(const Watching &watching) {
+  return watching.publisher->state().viewers.at(0).status.keyframe_requests;
+}
 
 void assert_repaired(const char *name, Watching &watching, const Bounds &bounds) {
   const Viewed viewed = watching.viewed.get();
@@ -218,14 +224,18 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
                     [&](gint64 us) { return us < bounds.round_trip_ms * 1000; });
   g_print("%s, seed %u: %u packets, %zu of the picture lost, %u of them never asked for; "
           "%u requests, %.2f for each, %u early, the first after %d ms (p95 %d), %u of "
-          "%zu repeats hasty; %u repaired, %u given up; %u pictures, %d ms without one; "
+          "%zu repeats hasty; %u repaired, %u given up, %u keyframes asked for; "
+          "%u pictures, %d ms without one; "
           "the relay was late by %d us at most\n",
           name, kSeed, wire.packets, lost.size(), unheard, viewed.nacks, ratio,
           viewed.early, percentile_ms(viewed.first_us, 0.5), p95, hasty,
-          viewed.repeats_us.size(), viewed.repaired, viewed.given_up, arrived.buffers,
-          gap_ms, int(watching.relay.state().late_us));
+          viewed.repeats_us.size(), viewed.repaired, viewed.given_up,
+          keyframe_requests(watching) - watching.requests_before, arrived.buffers, gap_ms,
+          int(watching.relay.state().late_us));
   fail_unless(lost.size() >= 10, "the line is no bad one");
   fail_unless(viewed.given_up <= kGivenUp, "%u given up", viewed.given_up);
+  fail_unless(bounds.keyframes ||
+              keyframe_requests(watching) == watching.requests_before);
   fail_unless_equals_int(unheard, 0);
   fail_unless_equals_int(viewed.early, 0);
   fail_unless(ratio <= bounds.nacks_per_loss, "%.2f requests for each loss", ratio);
@@ -248,16 +258,17 @@ unsigned declared(const Player &player) {
   return ms;
 }
 
-void test_line(const char *name, double nacks_per_loss) {
+void test_line(const char *name, double nacks_per_loss, bool keyframes = true) {
   Line line;
   fail_unless(find_line(name, &line));
   Watching watching(line);
+  watching.requests_before = keyframe_requests(watching);
   watching.relay.set(line);
   watching.watch(kFrames);
   watching.relay.set(whole(line)); // what is missing now shows, and comes
   watching.watch(kAfter);
   const int round_trip_ms = line.to_viewer.delay_ms + line.to_publisher.delay_ms;
-  assert_repaired(name, watching, {nacks_per_loss, round_trip_ms});
+  assert_repaired(name, watching, {nacks_per_loss, round_trip_ms, keyframes});
   // A repair takes a round trip at least, and there were several.
   fail_unless(declared(watching.player) >= static_cast<unsigned>(round_trip_ms),
               "%u ms declared", declared(watching.player));
@@ -276,7 +287,7 @@ GST_START_TEST(test_loss_in_bursts) {
 GST_END_TEST
 
 GST_START_TEST(test_loss_on_a_mobile_network) {
-  test_line("lte", kNacksPerLossLte);
+  test_line("lte", kNacksPerLossLte, false);
 }
 GST_END_TEST
 

@@ -3,7 +3,9 @@
 #include <atomic>
 #include <thread>
 
+#include "elements-of.h"
 #include "loopback.h"
+#include "made-by.h"
 
 using namespace vdn;
 using namespace std::chrono_literals;
@@ -228,7 +230,43 @@ GST_START_TEST(test_pads_latency_is_live) {
     return declares("video_0", 120) && declares("audio_0", 120);
   });
   show.player.expect_buffers("sink", 5);
+  // As the network needs it, and for both the same.
+  g_object_set(show.player.source(), "latency", -1, nullptr);
+  show.player.expect("one latency of both", [&](const Player::State &) {
+    guint ms = 0;
+    gst_structure_get_uint(show.player.pad_stats("cam").get(), "latency-ms", &ms);
+    return ms >= 25 && ms != 120 && declares("video_0", ms) && declares("audio_0", ms);
+  });
+  show.player.expect_buffers("audio", 5);
   fail_unless(show.player.state().errors.empty());
+}
+GST_END_TEST
+
+// How long jitterbuffers wait changes often, and makes no pipeline move what it plays.
+GST_START_TEST(test_pads_waiting_is_no_latency) {
+  ShowAndSound show;
+  show.player.expect_buffers("sink", 5);
+  unsigned told = 0;
+  const auto bus = ObjPtr<GstBus>::adopt(gst_element_get_bus(show.player.pipeline()));
+  gst_bus_enable_sync_message_emission(bus.get());
+  // Thread: of who changes it, which is this one.
+  auto count = [](GstBus *, GstMessage *message, gpointer data) {
+    if (is_made_by(GST_MESSAGE_SRC(message), "rtpjitterbuffer"))
+      ++*static_cast<unsigned *>(data);
+  };
+  g_signal_connect(bus.get(), "sync-message::latency", G_CALLBACK(+count), &told);
+  unsigned changed = 0;
+  for (const auto &buffer : elements_of(gst_bin_iterate_all_by_element_factory_name(
+           GST_BIN(show.player.source()), "rtpjitterbuffer"))) {
+    g_object_set(buffer.get(), "latency", 777u, nullptr);
+    changed++;
+  }
+  fail_unless_equals_int(changed, 2);
+  gst_bus_disable_sync_message_emission(bus.get());
+  fail_unless_equals_int(told, 0);
+  guint latency = 0;
+  gst_structure_get_uint(show.player.pad_stats("cam").get(), "latency-ms", &latency);
+  fail_unless(latency < 777, "%u", latency);
 }
 GST_END_TEST
 
@@ -246,6 +284,7 @@ static Suite *pads_suite() {
   tcase_add_test(tc, test_pads_disabled_media_have_none);
   tcase_add_test(tc, test_pads_go_on_after_a_pause);
   tcase_add_test(tc, test_pads_latency_is_live);
+  tcase_add_test(tc, test_pads_waiting_is_no_latency);
   return suite;
 }
 
