@@ -3,7 +3,7 @@
  * Byte layout of the shared memory that shmnumpysink writes. Two segments under /dev/shm:
  *
  *   NAME       legacy: one frame behind a 5-byte header, as Raspberry.Ninja's readers
- * expect NAME.ring  control page, slot descriptors and a ring of frames, version 2.2
+ * expect NAME.ring  control page, slot descriptors and a ring of frames, version 2.3
  *
  * Endianness: little endian, naturally aligned, no implicit padding. A big-endian writer
  * does not exist; a big-endian reader swaps.
@@ -76,8 +76,8 @@ SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_legacy_header) == SHMNUMPY_LEGACY_PIXELS
 #define SHMNUMPY_MAX_NAME 244 /* bytes of NAME: .NAME.ring.keep is a file's name, too */
 #define SHMNUMPY_MAGIC "SHMNPY2" /* with its NUL: 8 bytes */
 #define SHMNUMPY_ABI_MAJOR 2
-#define SHMNUMPY_ABI_MINOR 2
-#define SHMNUMPY_ABI 0x00020002u
+#define SHMNUMPY_ABI_MINOR 3
+#define SHMNUMPY_ABI 0x00020003u
 #define SHMNUMPY_MAX_SLOTS 60
 #define SHMNUMPY_MAX_PLANES 4
 /* What a frame may be, by GStreamer's names; YUV has two planes or three. */
@@ -152,7 +152,9 @@ struct shmnumpy_header {
   char notify_path[108]; /* reserved for a notifier socket: all zero in 2.0 */
   uint32_t reserved2;
   char producer[64]; /* UTF-8, NUL-terminated: who makes the frames */
-  uint8_t reserved3[0x1000 - 0x1b0];
+  uint8_t touched;   /* 0: written with pwrite() after each change of `wake`, so that
+                        inotify tells of it (IN_MODIFY); 2.3 */
+  uint8_t reserved3[0x1000 - 0x1b1];
 };
 
 SHMNUMPY_AT_(shmnumpy_header, magic, 0x00);
@@ -183,6 +185,7 @@ SHMNUMPY_AT_(shmnumpy_header, stat_pins_revoked, 0xd0);
 SHMNUMPY_AT_(shmnumpy_header, stat_legacy_copies, 0xd8);
 SHMNUMPY_AT_(shmnumpy_header, notify_path, 0x100);
 SHMNUMPY_AT_(shmnumpy_header, producer, 0x170);
+SHMNUMPY_AT_(shmnumpy_header, touched, 0x1b0);
 SHMNUMPY_ASSERT_(sizeof(struct shmnumpy_header) == SHMNUMPY_HEADER_BYTES);
 
 struct shmnumpy_plane {

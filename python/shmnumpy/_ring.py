@@ -13,7 +13,7 @@ from ._frame import Frame
 from ._layout import LATEST, WAKE, State
 from ._segment import Segment
 from ._source import POLL, SLICE, Source
-from ._waker import Watch, changed
+from ._watch import Watch, changed
 
 
 class Frames(Source):

@@ -31,8 +31,9 @@ class Segment:
         (_, abi, _, self.generation, self.bytes, self.slots, self._desc_bytes,
          self._desc, _, _, _, self.pid, _,
          self.writer_start) = HEADER.unpack_from(self.map)
+        self.minor = abi & 0xFFFF
         if abi >> 16 != MAJOR:
-            raise FormatError(f"{path} has version {abi >> 16}.{abi & 0xFFFF} of the "
+            raise FormatError(f"{path} has version {abi >> 16}.{self.minor} of the "
                               f"layout, this reader understands {MAJOR}.x")
         control = self._desc + self.slots * self._desc_bytes
         if self.bytes > size:
@@ -79,15 +80,14 @@ class Segment:
     def wait(self, wake: int, seconds: float) -> None:
         """Sleep until `wake` has changed, a signal came or the time is over."""
         if _order.futex is not None:
-            _order.futex(self.wake_address(), wake, seconds)
+            _order.futex(self._whole.ctypes.data + WAKE * 4, wake, seconds)
             return
         end = time.monotonic() + seconds
         while self.words[WAKE] == wake and time.monotonic() < end:
             time.sleep(0.001)
 
-    def wake_address(self) -> int:
-        """Where the futex is in this process."""
-        return self._whole.ctypes.data + WAKE * 4
+    def fileno(self) -> int:
+        return self._file.fileno()
 
     def replaced(self) -> bool:
         """Another inode has the name. No inode at all is no reason to let go of this."""

@@ -3,6 +3,7 @@
 // frames, beside memcpy, libyuv alone and GStreamer's shmsink, in one run. Prints "name
 // us". With a first argument, frames per measurement (300).
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +20,10 @@
 #include <gst/check/gstharness.h>
 
 #include <linux/futex.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
+
+using vdn::shm::Ring;
 
 static int frames = 300;
 // What reading the clock twice takes: a system call each, microseconds on some machines.
@@ -160,7 +164,7 @@ static double measure(const Size &size, const char *format, const char *more, bo
 // Into the slots of a ring, in turn, as the sink does.
 static double plain_copy(gsize bytes) {
   vdn::shm::Error error;
-  const auto ring = vdn::shm::Ring::create(6, bytes, 0600, 1, &error);
+  const auto ring = Ring::create(6, bytes, 0600, 1, &error);
   std::vector<GstBuffer *> buffers = foreign(bytes);
   for (int slot = 0; slot < 6; slot++)
     memset(ring->pixels(slot), 0, bytes);
@@ -181,7 +185,7 @@ static double plain_copy(gsize bytes) {
 static double plain_libyuv(const Size &size) {
   const gsize out = bytes_of(size, GST_VIDEO_FORMAT_RGB);
   vdn::shm::Error error;
-  const auto ring = vdn::shm::Ring::create(6, out, 0600, 1, &error);
+  const auto ring = Ring::create(6, out, 0600, 1, &error);
   GstVideoInfo info;
   gst_video_info_set_format(&info, GST_VIDEO_FORMAT_I420, static_cast<guint>(size.width),
                             static_cast<guint>(size.height));
@@ -213,17 +217,27 @@ static double shmsink(const Size &size, bool own) {
   return own ? push_own(bench, bytes) : push_foreign(bench, bytes);
 }
 
-// The system call by which a frame wakes readers, when nobody waits; a frame's worth of
-// memory is written before each, as it is before a push.
-static double wake_up(const Size &size) {
+// What a frame ends with, when nobody waits or watches; a frame's worth of memory is
+// written before each, as it is before a push.
+static double at_the_end(const Size &size, const std::function<void(Ring &)> &work) {
   vdn::shm::Error error;
   const gsize bytes = bytes_of(size, GST_VIDEO_FORMAT_RGB);
-  const auto ring = vdn::shm::Ring::create(6, bytes, 0600, 1, &error);
+  const auto ring = Ring::create(6, bytes, 0600, 1, &error);
   return median([&](int frame) { memset(ring->pixels(frame % 6), frame, bytes); },
-                [&](int) {
-                  syscall(SYS_futex, &ring->header()->wake, FUTEX_WAKE, 1, nullptr,
-                          nullptr, 0);
-                });
+                [&](int) { work(*ring); });
+}
+
+static double wake_up(const Size &size) {
+  return at_the_end(size, [](Ring &ring) {
+    syscall(SYS_futex, &ring.header()->wake, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+  });
+}
+
+static double touch(const Size &size) {
+  return at_the_end(size, [](Ring &ring) {
+    if (pwrite(ring.file().fd(), "", 1, offsetof(shmnumpy_header, touched)) != 1)
+      abort();
+  });
 }
 
 static void costs(const Size &size) {
@@ -241,13 +255,24 @@ static void costs(const Size &size) {
   report("shmsink, other's buffers" + at, shmsink(size, false));
   const double bare = report("shmsink, own buffers" + at, shmsink(size, true));
   const double wake = report("one futex call" + at, wake_up(size));
+  report("one byte for inotify" + at, touch(size));
   ratio("in place / (shmsink + futex)" + at, zero / (bare + wake), "about 1");
   ratio("converts / libyuv" + at, converted / yuv, "at most 1.2");
   ratio("copies / memcpy" + at, copied / copy, "at most 1.5");
   ratio("(legacy - in place) / memcpy" + at, (both - zero) / copy, "about 1: one copy");
 }
 
-enum class Reader { Waiting, Stopped, Slow, Killed };
+enum class Reader { Waiting, Watching, Stopped, Slow, Killed };
+
+// As an event loop does it.
+[[noreturn]] static void hear(const std::string &path) {
+  const int events = inotify_init1(IN_CLOEXEC);
+  inotify_add_watch(events, path.c_str(), IN_MODIFY);
+  inotify_event event{};
+  while (read(events, &event, sizeof event) > 0)
+    ;
+  _exit(1);
+}
 
 static pid_t start_reader(const std::string &path, Reader kind) {
   const pid_t child = fork();
@@ -257,6 +282,8 @@ static pid_t start_reader(const std::string &path, Reader kind) {
   auto *word = const_cast<uint32_t *>(&view.header().wake);
   if (kind == Reader::Stopped)
     raise(SIGSTOP);
+  if (kind == Reader::Watching)
+    hear(path);
   volatile uint64_t sum = 0;
   while (true) {
     const uint32_t before = __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -298,11 +325,14 @@ static void readers() {
       report("with a stopped reader", with_readers(Reader::Stopped, 1));
   const double killed = report("with a killed reader", with_readers(Reader::Killed, 1));
   const double slow = report("with a slow reader", with_readers(Reader::Slow, 1));
+  const double watching =
+      report("with one that watches", with_readers(Reader::Watching, 1));
   const double sixteen =
       report("with 16 waiting readers", with_readers(Reader::Waiting, 16));
   ratio("stopped / none", stopped / alone, "within 10 %");
   ratio("killed / none", killed / alone, "within 10 %");
   ratio("slow / none", slow / alone, "the rest is its wake-up");
+  ratio("one that watches, us more", watching - alone, "its wake-up");
   ratio("16 waiting, us more", sixteen - alone, "at most 100");
 }
 
@@ -317,7 +347,7 @@ static double first_copy() {
   std::vector<double> times;
   for (int round = 0; round < kFirsts; round++) {
     vdn::shm::Error error;
-    const auto ring = vdn::shm::Ring::create(6, bytes, 0600, 1, &error);
+    const auto ring = Ring::create(6, bytes, 0600, 1, &error);
     const std::vector<uint8_t> from(bytes, 100);
     times.push_back(microseconds([&] { memcpy(ring->pixels(0), from.data(), bytes); }));
   }

@@ -89,6 +89,7 @@ public:
   void wake() {
     __atomic_fetch_add(&header().wake, 1, __ATOMIC_RELEASE);
     syscall(SYS_futex, &header().wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+    fail_unless_equals_int(pwrite(fd, "", 1, offsetof(shmnumpy_header, touched)), 1);
   }
 
   std::string name;

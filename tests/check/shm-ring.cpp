@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <linux/futex.h>
+#include <sys/inotify.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
@@ -163,6 +164,31 @@ GST_START_TEST(test_shm_ring_frames_and_states_wake_readers) {
 }
 GST_END_TEST
 
+// given who watches the file, as event loops do, when there is a frame or a state, then
+// it hears of it after the word has changed; and nothing happens to the attributes of the
+// file, for which the writer itself watches it.
+GST_START_TEST(test_shm_ring_frames_and_states_tell_who_watches) {
+  const std::shared_ptr<Ring> ring = make_ring(3, 48);
+  const int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  fail_unless(inotify_add_watch(watch, ring->file().descriptor_path().c_str(),
+                                IN_MODIFY | IN_ATTRIB) > 0);
+  for (uint32_t round = 0; round < 4; round++) {
+    inotify_event event{};
+    fail_unless(read(watch, &event, sizeof(event)) < 0 && errno == EAGAIN);
+    if (round % 2 == 0)
+      ring->publish(ring->pixels(ring->acquire(Use::Sink)), round + 1,
+                    shmtest::rgb_frame(4, 4));
+    else
+      ring->set_state(SHMNUMPY_STATE_EOS);
+    fail_unless_equals_int(read(watch, &event, sizeof(event)), sizeof(event));
+    fail_unless_equals_int(event.mask, IN_MODIFY);
+    fail_unless_equals_int(ring->header()->wake, round + 1);
+    fail_unless_equals_int(ring->header()->touched, 0);
+  }
+  close(watch);
+}
+GST_END_TEST
+
 // given a word that is stored in halves, when a reader sees a low half, then it sees the
 // high half of the same value or of a later one.
 GST_START_TEST(test_shm_ring_low_half_comes_with_its_high_half) {
@@ -306,6 +332,7 @@ static Suite *shm_ring_suite(void) {
   tcase_add_test(tcase, test_shm_ring_garbage_from_readers_decides_nothing);
   tcase_add_test(tcase, test_shm_ring_pointers_beside_slots_are_refused);
   tcase_add_test(tcase, test_shm_ring_frames_and_states_wake_readers);
+  tcase_add_test(tcase, test_shm_ring_frames_and_states_tell_who_watches);
   tcase_add_test(tcase, test_shm_ring_low_half_comes_with_its_high_half);
   tcase_add_test(tcase, test_shm_ring_no_instruction_of_publish_leaves_a_torn_frame);
   tcase_add_test(tcase, test_shm_ring_copies_that_pass_the_check_are_whole);

@@ -23,7 +23,7 @@ from shmnumpy._order import fence, futex_number  # noqa: E402
 
 HEADER = struct.Struct("<8sII QQ II QQQ II Q II QQ")
 STEPS = ("acquired", "half", "pixels", "described", "stable", "latest", "woken")
-STATE, WAKE, LATEST, HEARTBEAT = 0x98, 0x9C, 0x80, 0x88
+STATE, WAKE, LATEST, HEARTBEAT, TOUCHED = 0x98, 0x9C, 0x80, 0x88, 0x1B0
 LIVE, EOS, RECONNECTING, RETIRED, STOPPED = 1, 2, 3, 4, 5
 PLANES = {"RGB": [(3, 1)], "BGR": [(3, 1)], "RGBx": [(4, 1)], "BGRx": [(4, 1)],
           "RGBA": [(4, 1)], "BGRA": [(4, 1)], "GRAY8": [(1, 1)], "GRAY16_LE": [(2, 1)],
@@ -33,8 +33,10 @@ PLANES = {"RGB": [(3, 1)], "BGR": [(3, 1)], "RGBx": [(4, 1)], "BGRx": [(4, 1)],
 class RingWriter:
     """One segment under its name, by the rules of docs/shm-format.md."""
 
-    def __init__(self, name, slots=6, stride=0x10000, number=0, predecessor=None):
+    def __init__(self, name, slots=6, stride=0x10000, number=0, predecessor=None,
+                 minor=3):
         self.name, self.slots, self.stride, self.number = name, slots, stride, number
+        self.tells = minor >= 3
         self.path = f"/dev/shm/{name}.ring"
         self.size = 0x20000 + slots * stride
         temporary = self.path + f".{os.getpid()}"
@@ -46,8 +48,9 @@ class RingWriter:
         start = predecessor.start if predecessor else time.monotonic_ns()
         self.start = start
         self.map[:0x68] = HEADER.pack(
-            b"SHMNPY2\0", 0x20000, 4096, time.time_ns(), self.size, slots, 256, 0x1000,
-            0x20000, stride, 0, 64, 0x10000, os.getpid(), 0, start, time.time_ns())
+            b"SHMNPY2\0", 0x20000 | minor, 4096, time.time_ns(), self.size, slots, 256,
+            0x1000, 0x20000, stride, 0, 64, 0x10000, os.getpid(), 0, start,
+            time.time_ns())
         self.words[HEARTBEAT // 8] = time.monotonic_ns()
         fcntl.flock(self.fd, fcntl.LOCK_EX)
         os.rename(temporary, self.path)
@@ -64,6 +67,8 @@ class RingWriter:
         address = ctypes.addressof(ctypes.c_char.from_buffer(self.map)) + WAKE
         ctypes.CDLL(None).syscall(ctypes.c_long(futex_number()), ctypes.c_void_p(address), 1,
                                   0x7FFFFFFF, None, None, 0)
+        if self.tells:
+            os.pwrite(self.fd, b"\0", TOUCHED)
 
     def layout(self, width, height, name, padding=0):
         """Planes as (offset, stride, rows, columns in bytes) and the size of it all."""

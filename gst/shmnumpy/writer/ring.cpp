@@ -33,10 +33,16 @@ void futex_wake_all(uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-void announce(shmnumpy_header *header, shmnumpy_state state) {
+// Tells those who wait for the word, and those who watch the file: an event loop cannot
+// wait for a futex. Not by the time stamps of the file (futimens): the housekeeper
+// watches for what is done to its attributes, and would run with each frame.
+void announce(shmnumpy_header *header, int fd, shmnumpy_state state) {
   store_word(&header->state, static_cast<uint32_t>(state));
   __atomic_fetch_add(&header->wake, 1, __ATOMIC_RELEASE);
   futex_wake_all(&header->wake);
+  const uint8_t zero = 0;
+  if (pwrite(fd, &zero, sizeof(zero), offsetof(shmnumpy_header, touched)) < 0)
+    return; // the state is there all the same; who watches finds it when its time is over
 }
 
 uint64_t round_up(uint64_t bytes) {
@@ -136,7 +142,8 @@ void Ring::retire_left_over(const ShmFile &file) {
     return;
   Mapping page(file.fd(), sizeof(shmnumpy_header));
   if (page)
-    announce(reinterpret_cast<shmnumpy_header *>(page.data()), SHMNUMPY_STATE_RETIRED);
+    announce(reinterpret_cast<shmnumpy_header *>(page.data()), file.fd(),
+             SHMNUMPY_STATE_RETIRED);
 }
 
 shmnumpy_header *Ring::header() const {
@@ -224,12 +231,12 @@ bool Ring::publish(const uint8_t *pixels, uint64_t frame_no, const shmnumpy_slot
     claims_[index].owner = Owner::Published;
     latest_ = index;
   }
-  announce(head, SHMNUMPY_STATE_LIVE);
+  announce(head, file_.fd(), SHMNUMPY_STATE_LIVE);
   return true;
 }
 
 void Ring::set_state(shmnumpy_state state) {
-  announce(header(), state);
+  announce(header(), file_.fd(), state);
 }
 
 void Ring::beat() {
