@@ -34,7 +34,9 @@ std::string answered(std::string text) {
 
 constexpr char kTakesH264[] = "a=recvonly\r\na=rtpmap:110 H264/90000\r\n"
                               "a=fmtp:110 profile-level-id=42e01f\r\n"
-                              "a=rtcp-fb:110 transport-cc\r\na=rtpmap:96 rtx/90000\r\n"
+                              "a=rtcp-fb:110 transport-cc\r\na=extmap:1 http://www.ietf"
+                              ".org/id/draft-holmer-rmcat-transport-wide-cc-extensions"
+                              "-01\r\na=rtpmap:96 rtx/90000\r\n"
                               "a=fmtp:96 apt=110\r\n";
 constexpr char kTakesVp8[] = "a=recvonly\r\na=rtpmap:120 VP8/90000\r\n";
 constexpr char kTakesOpus[] = "a=recvonly\r\na=rtpmap:111 opus/48000/2\r\n";
@@ -115,6 +117,23 @@ GST_START_TEST(test_answer_chooses_among_formats) {
 }
 GST_END_TEST
 
+// Reports name packets by numbers, which are an extension of their own.
+GST_START_TEST(test_answer_reports_need_numbers) {
+  for (const char *one : {"a=rtcp-fb:110 transport-cc\r\n", "a=extmap:1 "}) {
+    const std::string video =
+        replace_first(kTakesH264, one, contains(one, "extmap") ? "a=x-extmap:1 " : "");
+    const Answer answer =
+        must_take(answer_of(media_lines("video", "video0", "110", video.c_str())));
+    fail_if(answer.media[0].transport_cc);
+  }
+  auto media = our_media();
+  media[0].transport_cc = false; // not asked for
+  fail_if(contains(finish_offer(our_offer(), media), "a=rtcp-fb:110 transport-cc"));
+  const auto answer = read_answer(usual_answer(), kMids, media, nullptr);
+  fail_unless(answer && !answer->media[0].transport_cc);
+}
+GST_END_TEST
+
 // As a Firefox does that has no H.264 yet: webrtcbin must not see it.
 GST_START_TEST(test_answer_rejects_a_line) {
   for (const std::string &sdp :
@@ -128,6 +147,16 @@ GST_START_TEST(test_answer_rejects_a_line) {
     fail_if(answer.media[0].accepted);
     fail_unless(answer.media[1].accepted);
   }
+  const std::string no_sound = media_lines("audio", "audio1", "111", kTakesOpus, "0");
+  for (const char *port : {"0", "9"}) {
+    const Answer answer =
+        must_take(answer_of(media_lines("video", "video0", "110", kTakesH264, port),
+                            "video0 audio1 application2", no_sound));
+    fail_if(answer.complete() || answer.media[1].accepted);
+    fail_unless(answer.media[0].accepted == (*port == '9'));
+  }
+  fail_if(must_take(replace_first(usual_answer(), "m=application 9", "m=application 0"))
+              .complete());
 }
 GST_END_TEST
 
@@ -200,6 +229,9 @@ GST_START_TEST(test_answer_that_cannot_be_used) {
         replace(good, "a=setup:active", "a=setup:holdconn"),
         replace_first(good, fingerprint_line("AB"), fingerprint_line("AC")),
         replace(good, fingerprint_line("AB"), ""),
+        replace_first(good, fingerprint_line("AB"),
+                      fingerprint_line("AB") + fingerprint_line("AC")),
+        replace_first(good, "t=0 0\r\n", "t=0 0\r\n" + fingerprint_line("AC")),
         replace_first(good, "ice-ufrag:ufrag", "ice-ufrag:other"),
         replace(good, "a=ice-pwd:passwordpasswordpassword\r\n", ""),
         replace(good, "m=video", "m=application"), replace(good, "m=video", "m=audio"),
@@ -229,6 +261,7 @@ static Suite *offer_out_suite() {
   tcase_add_test(tc, test_offer_out_what_is_none_stays);
   tcase_add_test(tc, test_answer_usual);
   tcase_add_test(tc, test_answer_chooses_among_formats);
+  tcase_add_test(tc, test_answer_reports_need_numbers);
   tcase_add_test(tc, test_answer_rejects_a_line);
   tcase_add_test(tc, test_answer_directions);
   tcase_add_test(tc, test_answer_wishes);

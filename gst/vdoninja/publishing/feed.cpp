@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "feed.h"
 
+#include "offer-out.h"
+
 #define GST_USE_UNSTABLE_API
 #include <gst/video/video.h>
 #include <gst/webrtc/webrtc.h>
@@ -12,15 +14,15 @@ namespace {
 // The pacer takes packets at once, so frames wait here only while a relay over TCP does
 // not take any; then newer ones are worth more.
 constexpr guint64 kMaxWaiting = 60;
-constexpr char kTransportCc[] =
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
-// What the payloader is to make: its packets get numbers that reports can name. One id
+// What the payloader is to make; with numbers its packets can be named by reports. One id
 // for each extension in a bundle.
-CapsPtr packet_caps(int payload_type, bool video) {
-  CapsPtr caps(gst_caps_new_simple(
-      "application/x-rtp", "payload", G_TYPE_INT, payload_type, "rtcp-fb-transport-cc",
-      G_TYPE_BOOLEAN, TRUE, "extmap-1", G_TYPE_STRING, kTransportCc, nullptr));
+CapsPtr packet_caps(int payload_type, bool video, bool numbered) {
+  CapsPtr caps(gst_caps_new_simple("application/x-rtp", "payload", G_TYPE_INT,
+                                   payload_type, nullptr));
+  if (numbered)
+    gst_caps_set_simple(caps.get(), "rtcp-fb-transport-cc", G_TYPE_BOOLEAN, TRUE,
+                        "extmap-1", G_TYPE_STRING, kTransportWideCc, nullptr);
   if (video)
     gst_caps_set_simple(caps.get(), "rtcp-fb-nack-pli", G_TYPE_BOOLEAN, TRUE,
                         "rtcp-fb-ccm-fir", G_TYPE_BOOLEAN, TRUE, nullptr);
@@ -30,8 +32,9 @@ CapsPtr packet_caps(int payload_type, bool video) {
 } // namespace
 
 std::unique_ptr<Feed> Feed::create(GstBin *pipeline, GstElement *webrtc,
-                                   std::shared_ptr<MediaTrack> track, int payload_type,
-                                   Callbacks callbacks, GError **error) {
+                                   std::shared_ptr<MediaTrack> track,
+                                   const Packets &packets, Callbacks callbacks,
+                                   GError **error) {
   std::unique_ptr<Feed> self(new Feed(pipeline, std::move(callbacks)));
   self->pad_ = ObjPtr<GstPad>::adopt(gst_element_request_pad_simple(webrtc, "sink_%u"));
   if (!self->pad_) {
@@ -40,7 +43,7 @@ std::unique_ptr<Feed> Feed::create(GstBin *pipeline, GstElement *webrtc,
     return nullptr;
   }
   const bool video = track->is_video();
-  if (!self->link(std::move(track), payload_type, error))
+  if (!self->link(std::move(track), packets, error))
     return nullptr;
   ObjPtr<GObject> transceiver;
   g_object_get(self->pad_.get(), "transceiver", transceiver.out(), nullptr);
@@ -56,11 +59,12 @@ Feed::~Feed() {
     track_->remove(this);
 }
 
-bool Feed::link(std::shared_ptr<MediaTrack> track, int payload_type, GError **error) {
+bool Feed::link(std::shared_ptr<MediaTrack> track, const Packets &wanted,
+                GError **error) {
   const std::string line =
       "appsrc name=source is-live=true leaky-type=downstream max-bytes=0 "
       "max-buffers=" +
-      std::to_string(kMaxWaiting) + " ! " + track->payloader(payload_type) +
+      std::to_string(kMaxWaiting) + " ! " + track->payloader(wanted.payload_type) +
       " ssrc=" + std::to_string(ssrc_) + " ! capsfilter name=packets";
   GError *raw = nullptr;
   branch_ = ObjPtr<GstElement>::adopt(gst_parse_bin_from_description_full(
@@ -72,7 +76,8 @@ bool Feed::link(std::shared_ptr<MediaTrack> track, int payload_type, GError **er
   gst_bin_add(pipeline_, branch_.get());
   const auto packets =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(branch_.get()), "packets"));
-  g_object_set(packets.get(), "caps", packet_caps(payload_type, track->is_video()).get(),
+  g_object_set(packets.get(), "caps",
+               packet_caps(wanted.payload_type, track->is_video(), wanted.numbered).get(),
                nullptr);
   source_ = ObjPtr<GstAppSrc>::adopt(
       GST_APP_SRC(gst_bin_get_by_name(GST_BIN(branch_.get()), "source")));
@@ -114,9 +119,10 @@ void Feed::unlink() {
   source_.reset();
 }
 
-bool Feed::replace(std::shared_ptr<MediaTrack> track, int payload_type, GError **error) {
+bool Feed::replace(std::shared_ptr<MediaTrack> track, const Packets &packets,
+                   GError **error) {
   unlink();
-  return link(std::move(track), payload_type, error);
+  return link(std::move(track), packets, error);
 }
 
 void Feed::on_caps(GstCaps *caps) {

@@ -25,15 +25,24 @@ public:
     std::function<void()> caps_known;
   };
 
+  struct Packets {
+    int payload_type;
+    // For the peer's reports. rtpsession remembers each packet with a number until it is
+    // reported, without an end, whatever the peer promised.
+    bool numbered;
+  };
+
   // Links `track` to a new pad of `webrtc`, both in `pipeline`, which outlive this. NULL
   // and `error` when that cannot be. Thread: loop, for all but the listener's part.
   static std::unique_ptr<Feed> create(GstBin *pipeline, GstElement *webrtc,
-                                      std::shared_ptr<MediaTrack> track, int payload_type,
-                                      Callbacks callbacks, GError **error);
+                                      std::shared_ptr<MediaTrack> track,
+                                      const Packets &packets, Callbacks callbacks,
+                                      GError **error);
   ~Feed() override;
 
-  // Another track takes its place, before anything was sent: the peer chose its codec.
-  bool replace(std::shared_ptr<MediaTrack> track, int payload_type, GError **error);
+  // Another track takes its place, or other packets, before anything was sent: the peer
+  // chose.
+  bool replace(std::shared_ptr<MediaTrack> track, const Packets &packets, GError **error);
   // Whether frames go to the peer; from a keyframe on.
   void set_open(bool open) { open_ = open; }
   bool is_open() const { return open_; }
@@ -48,7 +57,7 @@ public:
 private:
   Feed(GstBin *pipeline, Callbacks callbacks)
       : pipeline_(pipeline), callbacks_(std::move(callbacks)) {}
-  bool link(std::shared_ptr<MediaTrack> track, int payload_type, GError **error);
+  bool link(std::shared_ptr<MediaTrack> track, const Packets &wanted, GError **error);
   void unlink();
   void on_caps(GstCaps *caps) override;
   void on_frame(GstBuffer *buffer, bool keyframe) override;

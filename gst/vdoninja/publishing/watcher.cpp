@@ -159,6 +159,7 @@ bool Watcher::add_feeds(GError **error) {
   for (const Medium &medium : config_.media) {
     OfferedMedium offered;
     offered.kind = medium.kind;
+    offered.transport_cc = config_.paced;
     for (const auto &track : medium.tracks)
       offered.formats.push_back(
           format_of(*track, offered.formats.empty() ? payload_type++ : alternative++));
@@ -184,7 +185,8 @@ bool Watcher::add_feeds(GError **error) {
       run_later<Watcher>(at, [](Watcher &self) { self.negotiate(); });
     };
     auto feed = Feed::create(bin_.get(), webrtc_.get(), config_.media[i].tracks.front(),
-                             offered_[i].formats.front().payload_type, callbacks, error);
+                             {offered_[i].formats.front().payload_type, config_.paced},
+                             callbacks, error);
     if (!feed)
       return false;
     hook(feed->pad(), "notify::caps",
@@ -313,7 +315,8 @@ void Watcher::handle_answer(const Message &message, bool over_channel) {
                         promise(&Watcher::answer_applied));
 }
 
-// Media come from the encoder whose codec the answer names first.
+// Media come from the encoder whose codec the answer names first, and have numbers where
+// it promises reports.
 bool Watcher::take_choices(const Answer &answer, GError **error) {
   for (size_t i = 0; i < feeds_.size(); i++) {
     const AnsweredLine &line = answer.media[i];
@@ -328,8 +331,9 @@ bool Watcher::take_choices(const Answer &answer, GError **error) {
       return of.payload_type == line.payload_type;
     });
     const size_t track = chosen - formats.begin();
-    if (track > 0 &&
-        !feeds_[i]->replace(config_.media[i].tracks[track], line.payload_type, error))
+    const bool as_offered = track == 0 && line.transport_cc == offered_[i].transport_cc;
+    if (!as_offered && !feeds_[i]->replace(config_.media[i].tracks[track],
+                                           {line.payload_type, line.transport_cc}, error))
       return false;
   }
   return true;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "offer-parts.h"
-
 #include <algorithm>
 #include <array>
+
+#include "offer-out.h"
+#include "offer-parts.h"
 
 namespace vdn {
 
 namespace {
 
 constexpr unsigned kMaxPayloadType = 127;
-constexpr char kTransportCc[] =
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 // Repair and signalling formats; webrtcbin negotiates rtx by itself.
 constexpr const char *kHelperEncodings[] = {"RTX",        "RED", "ULPFEC",
@@ -124,8 +123,8 @@ void keep_supported(SdpSection *media, std::map<int, std::string> *extensions) {
     const std::string_view value = line.substr(9);
     const auto words = split_words(value);
     const auto id = words.size() < 2 ? std::nullopt : read_number(words[0], 255);
-    const bool keep =
-        id && *id > 0 && transport_cc && words[1] == kTransportCc && extensions->empty();
+    const bool keep = id && *id > 0 && transport_cc && words[1] == kTransportWideCc &&
+                      extensions->empty();
     if (keep)
       extensions->emplace(static_cast<int>(*id), words[1]);
     return !keep;

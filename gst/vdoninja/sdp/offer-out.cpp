@@ -65,13 +65,15 @@ void write_fmtp(SdpSection *media, const OfferedFormat &format) {
   lines.insert(after == lines.end() ? after : after + 1, fmtp + text);
 }
 
-void write_feedback(SdpSection *media, MediaKind kind, const OfferedFormat &format) {
+void write_feedback(SdpSection *media, const OfferedMedium &medium,
+                    const OfferedFormat &format) {
   const std::string start = "a=rtcp-fb:" + std::to_string(format.payload_type) + " ";
   media->remove_if([&](std::string_view line) { return line.rfind(start, 0) == 0; });
-  if (kind == MediaKind::kVideo)
+  if (medium.kind == MediaKind::kVideo)
     for (const char *feedback : kVideoFeedback)
       media->lines.push_back(start + feedback);
-  media->lines.push_back(start + kTransportCc);
+  if (medium.transport_cc)
+    media->lines.push_back(start + kTransportCc);
 }
 
 void write_medium(SdpSection *media, const OfferedMedium &medium) {
@@ -83,7 +85,7 @@ void write_medium(SdpSection *media, const OfferedMedium &medium) {
       media->lines.push_back("a=rtpmap:" + pt + " " + rtpmap_of(format));
     }
     write_fmtp(media, format);
-    write_feedback(media, medium.kind, format);
+    write_feedback(media, medium, format);
   }
 }
 
@@ -168,6 +170,21 @@ unsigned wished_kbits(const SdpSection &media, int payload_type) {
   return wish;
 }
 
+// Of packets of that format, which can be named: one without the other is neither.
+bool promises_reports(const SdpSection &media, std::string_view format) {
+  bool reports = false, numbers = false;
+  for (std::string_view value : media.values("rtcp-fb")) {
+    const auto words = split_words(value);
+    const bool applies = words.size() > 1 && (words[0] == "*" || words[0] == format);
+    reports |= applies && words[1] == kTransportCc;
+  }
+  for (std::string_view value : media.values("extmap")) {
+    const auto words = split_words(value);
+    numbers |= words.size() > 1 && words[1] == kTransportWideCc;
+  }
+  return reports && numbers;
+}
+
 // What the line says of the format of ours that it names first.
 bool read_answered_line(const SdpText &text, SdpSection *media, const std::string &mid,
                         const OfferedMedium &medium, AnsweredLine *line, GError **error) {
@@ -186,12 +203,7 @@ bool read_answered_line(const SdpText &text, SdpSection *media, const std::strin
     return refuse_sdp(error, OFFER_ERROR_SYNTAX, "it chooses a format of its own");
   line->payload_type = static_cast<int>(*number);
   line->max_kbit_s = wished_kbits(*media, line->payload_type);
-  for (std::string_view value : media->values("rtcp-fb")) {
-    const auto words = split_words(value);
-    const bool applies =
-        words.size() > 1 && (words[0] == "*" || words[0] == head->formats[0]);
-    line->transport_cc |= applies && words[1] == kTransportCc;
-  }
+  line->transport_cc = medium.transport_cc && promises_reports(*media, head->formats[0]);
   for (std::string_view value : media->values("fmtp"))
     if (const auto numbered = read_numbered(value, 127))
       line->rtx |= fmtp_value(numbered->rest, "apt") == head->formats[0];

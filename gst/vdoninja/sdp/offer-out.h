@@ -13,6 +13,10 @@
 
 namespace vdn {
 
+// The extension that numbers packets.
+inline constexpr char kTransportWideCc[] =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
 struct OfferedFormat {
   int payload_type = -1;
   std::string encoding; // as in rtpmap
@@ -28,6 +32,7 @@ struct OfferedMedium {
   // to webrtcbin: before 1.26 it makes duplicate payload types of them
   // (gstwebrtcbin.c, sdp_media_from_transceiver()).
   std::vector<OfferedFormat> formats;
+  bool transport_cc = true; // reports for each packet are wanted
 };
 
 // What webrtcbin offered, with the formats in full. `sdp` unchanged when it does not
@@ -37,10 +42,10 @@ std::string finish_offer(std::string_view sdp, const std::vector<OfferedMedium> 
 std::vector<std::string> mids_of(std::string_view sdp);
 
 struct AnsweredLine {
-  bool accepted = false; // its port is not 0, and it is in the bundle
-  bool active = false;   // it wants to receive
-  int payload_type = -1; // of ours: that decides
-  bool transport_cc = false;
+  bool accepted = false;     // its port is not 0, and it is in the bundle
+  bool active = false;       // it wants to receive
+  int payload_type = -1;     // of ours: that decides
+  bool transport_cc = false; // reports, and the numbers that they need
   bool rtx = false;
   unsigned max_kbit_s = 0; // a wish: b=AS, b=TIAS or x-google-max-bitrate; 0: none
 };
