@@ -431,6 +431,8 @@ static GstPad *gst_vdoninja_sink_request_new_pad(GstElement *element,
 
 static void gst_vdoninja_sink_release_pad(GstElement *element, GstPad *pad) {
   auto *self = GST_VDONINJA_SINK(element);
+  // In PAUSED a buffer of what is not live waits in there, and a pad waits for it.
+  gst_pad_send_event(pad, gst_event_new_flush_start());
   gst_pad_set_active(pad, FALSE);
   close_input(self, pad);
   {
