@@ -43,7 +43,8 @@ void Publisher::connect() {
   tick();
 }
 
-// Who watches what is not made any more gets a fresh offer.
+// Who watches what is not made any more gets a fresh offer; once there is something else:
+// until then it waits, and so does who asks.
 void Publisher::set_media(std::vector<Medium> media, const Served &served) {
   const bool same =
       std::equal(media.begin(), media.end(), media_.begin(), media_.end(),
@@ -52,7 +53,10 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
                  });
   media_ = std::move(media);
   served_ = served;
-  if (!same) {
+  if (!same && media_.empty()) {
+    send({}, encode_video_muted(true));
+    send({}, encode_audio_muted(true));
+  } else if (!same) {
     std::vector<std::string> peers;
     for (const auto &[peer, viewer] : viewers_)
       peers.push_back(peer);

@@ -117,9 +117,7 @@ void Sender::look_at_inputs(bool complete_only) {
       if (video)
         look_at_caps(*input, &served);
     }
-  if (media.empty())
-    return;
-  if (complete_only && media.size() < inputs_.size()) {
+  if (complete_only && !media.empty() && media.size() < inputs_.size()) {
     if (!patience_) {
       patience_ = std::make_unique<Timer>(*loop_);
       patience_->start(kPatienceMs, [this] { look_at_inputs(false); });
@@ -137,7 +135,8 @@ void Sender::set_limits(const BandwidthLimits &video, unsigned sound_kbit_s) {
 void Sender::set_muted(std::optional<bool> video, std::optional<bool> audio) {
   loop_->post([this, video, audio] {
     muted_ = video.value_or(muted_);
-    publisher_->set_muted(video, audio);
+    // In PAUSED it is already, and stays so.
+    publisher_->set_muted(paused_ ? std::nullopt : video, audio);
   });
 }
 
