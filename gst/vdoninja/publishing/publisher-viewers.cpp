@@ -34,6 +34,15 @@ constexpr unsigned kLingerMs = 200;
 constexpr gint64 kRejectEachUs = G_USEC_PER_SEC;
 constexpr size_t kSessionLetters = 6;
 
+// Anybody can make us say it.
+bool is_time_to_tell(gint64 *told_us) {
+  const gint64 now = g_get_monotonic_time();
+  if (*told_us && now - *told_us < kTellEachUs)
+    return false;
+  *told_us = now;
+  return true;
+}
+
 } // namespace
 
 void Publisher::asked(const std::string &peer) {
@@ -52,10 +61,8 @@ void Publisher::asked(const std::string &peer) {
 bool Publisher::is_full() {
   if (!config_.max_viewers || viewers_.size() < config_.max_viewers)
     return false;
-  const gint64 now = g_get_monotonic_time();
-  if (told_full_us_ && now - told_full_us_ < kTellEachUs)
+  if (!is_time_to_tell(&told_full_us_))
     return true;
-  told_full_us_ = now;
   observer_.problem(GST_RESOURCE_ERROR_NO_SPACE_LEFT,
                     "more than max-viewers=" + std::to_string(config_.max_viewers) +
                         " want to watch; the others are not answered",
@@ -240,6 +247,7 @@ void Publisher::watcher_joined(Watcher &watcher) {
 }
 
 void Publisher::watcher_ended(Watcher &watcher, const std::string &why) {
+  unreached_ += !watcher.is_connected();
   end(std::string(watcher.peer()), true, why);
 }
 
@@ -248,15 +256,24 @@ void Publisher::watcher_ended(Watcher &watcher, const std::string &why) {
 void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accepted) {
   const auto alive = watcher.shared_from_this(); // its end is told in here
   const std::string &peer = watcher.peer();
-  const bool first = viewers_[peer].left_over.empty();
-  const bool any = std::find(accepted.begin(), accepted.end(), true) != accepted.end();
-  for (size_t i = 0; i < accepted.size() && i < media_.size(); i++)
-    if (!accepted[i] && media_[i].kind == MediaKind::kVideo)
+  const auto at = viewers_.find(peer);
+  if (at == viewers_.end())
+    return;
+  const std::vector<bool> offered = at->second.left_over;
+  std::vector<bool> left_over(media_.size());
+  for (size_t i = 0, line = 0; i < media_.size() && line < accepted.size(); i++) {
+    if (!offered.empty() && !offered[i])
+      continue;
+    left_over[i] = accepted[line++];
+    if (!left_over[i] && media_[i].kind == MediaKind::kVideo &&
+        is_time_to_tell(&told_codec_us_))
       observer_.problem(GST_RESOURCE_ERROR_FAILED,
                         "viewer " + peer + " takes none of our video codecs", false);
+  }
+  const bool any = std::find(left_over.begin(), left_over.end(), true) != left_over.end();
   end(peer, false, "it rejected a medium");
-  if (any && first)
-    serve(peer, accepted);
+  if (any && offered.empty())
+    serve(peer, std::move(left_over));
 }
 
 void Publisher::watcher_message(Watcher &watcher, const Message &message,
@@ -374,7 +391,8 @@ void Publisher::add_stats(GstStructure *to) {
     viewers.add(std::move(about));
   }
   gst_structure_set(to, "video-bitrate", G_TYPE_UINT, kbit_s(), "keyframes", G_TYPE_UINT,
-                    keyframes_.counts().made, nullptr);
+                    keyframes_.counts().made, "unreached", G_TYPE_UINT, unreached_,
+                    nullptr);
   viewers.put(to, "viewers");
 }
 

@@ -198,8 +198,9 @@ private:
   bool left_ = false;
   bool failed_ = false;
   unsigned conflicts_ = 0;
+  unsigned unreached_ = 0; // viewers that were offered the stream in vain
   unsigned ticks_ = 0;
-  gint64 told_full_us_ = 0;
+  gint64 told_full_us_ = 0, told_codec_us_ = 0;
   std::deque<Request> waiting_;
   double connections_left_ = 0; // that may be made now
   gint64 connections_us_ = 0;   // up to when they were counted

@@ -175,6 +175,8 @@ void Watcher::read_reports() {
 }
 
 void Watcher::tick() {
+  if (closed_)
+    return; // who heard of another one's end sent it away
   const gint64 now = g_get_monotonic_time();
   if (!joined_) {
     const gint64 limit = answered_ ? kConnectWithinUs : kAnswerWithinUs;
