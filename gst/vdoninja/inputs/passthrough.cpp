@@ -9,7 +9,13 @@ namespace vdn {
 
 namespace {
 
-enum Warning : unsigned { kNoPicture = 1, kUnaligned = 2, kReordered = 4, kProfile = 8 };
+enum Warning : unsigned {
+  kNoPicture = 1,
+  kUnaligned = 2,
+  kReordered = 4,
+  kProfile = 8,
+  kFewKeyframes = 16
+};
 
 constexpr unsigned kBaseline = 66;
 
@@ -60,6 +66,8 @@ std::shared_ptr<Passthrough> Passthrough::create(PassthroughConfig config,
 
 // They are made by whoever encodes. Thread: any.
 void Passthrough::request_keyframe() {
+  gint64 nobody = 0;
+  asked_.compare_exchange_strong(nobody, g_get_monotonic_time());
   const auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_push_event(sink.get(), gst_video_event_new_upstream_force_key_unit(
                                      GST_CLOCK_TIME_NONE, TRUE, 0));
@@ -82,6 +90,11 @@ void Passthrough::given() {
               "No picture can be sent of what comes: it has no parameter sets "
               "(SPS and PPS), or no keyframe. Let the encoder repeat them "
               "before each keyframe.");
+  const gint64 asked = asked_;
+  if (made_ && asked && now - asked > config_.patience_us && track_->taken())
+    warn_once(kFewKeyframes,
+              "A viewer waits for a keyframe: what comes has few, and gets no more when "
+              "it is asked. Let the encoder make one every 2 s.");
 }
 
 bool Passthrough::set_caps(const GstCaps *caps, GError **error) {
@@ -105,6 +118,8 @@ bool Passthrough::set_caps(const GstCaps *caps, GError **error) {
 void Passthrough::taken(GstSample *sample) {
   made_ = true;
   GstBuffer *buffer = gst_sample_get_buffer(sample);
+  if (buffer && !GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_DELTA_UNIT))
+    asked_ = 0;
   const GstClockTime pts = buffer ? GST_BUFFER_PTS(buffer) : GST_CLOCK_TIME_NONE;
   if (GST_CLOCK_TIME_IS_VALID(pts)) {
     if (GST_CLOCK_TIME_IS_VALID(last_pts_) && pts < last_pts_)

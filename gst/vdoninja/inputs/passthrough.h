@@ -14,7 +14,7 @@ namespace vdn {
 struct PassthroughConfig {
   Encoding encoding = Encoding::kH264;
   bool true_profile = false;               // announced as it is
-  gint64 patience_us = 3 * G_USEC_PER_SEC; // until the first picture
+  gint64 patience_us = 3 * G_USEC_PER_SEC; // until the first picture, or a keyframe
   // Each is said once. Thread: streaming.
   std::function<void(const std::string &text, const std::string &debug)> warn;
 };
@@ -46,6 +46,7 @@ private:
   std::shared_ptr<MediaTrack> track_;
   std::atomic<unsigned> warned_{0}; // bits
   std::atomic<bool> made_{false};
+  std::atomic<gint64> asked_{0};                // for a keyframe since; us, 0: it came
   gint64 since_ = 0;                            // when the first buffer came
   GstClockTime last_pts_ = GST_CLOCK_TIME_NONE; // of the sink
 };
