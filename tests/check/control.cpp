@@ -97,6 +97,14 @@ GST_START_TEST(test_control_unusable_fields_are_absent) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_control_of_others_is_not_ours) {
+  const ViewerRequest request = parse(
+      R"({"requestAs":"x","bitrate":0,"video":false,"keyframe":true,"hangup":true})");
+  fail_if(request.video || request.keyframe || request.video_bitrate);
+  fail_unless(request.refused.empty());
+}
+GST_END_TEST
+
 GST_START_TEST(test_control_labels_are_one_line) {
   fail_unless(parse("{\"info\":{\"label\":\"a\\nb\"}}").label == "a b");
   const std::string huge(1000, 'x');
@@ -136,6 +144,7 @@ static Suite *control_suite() {
   tcase_add_test(tc, test_control_first_message_of_a_web_client);
   tcase_add_test(tc, test_control_every_field_counts);
   tcase_add_test(tc, test_control_unusable_fields_are_absent);
+  tcase_add_test(tc, test_control_of_others_is_not_ours);
   tcase_add_test(tc, test_control_labels_are_one_line);
   tcase_add_test(tc, test_control_what_we_say);
   return suite;

@@ -161,6 +161,8 @@ std::optional<ViewerRequest> parse_viewer_request(std::string_view text) {
     return std::nullopt;
   JsonObject *object = json_node_get_object(root.get());
   ViewerRequest request;
+  if (json_object_has_member(object, "requestAs"))
+    return request; // meant for others
   request.video = flag(find(object, "video"));
   request.audio = flag(find(object, "audio"));
   request.video_bitrate = bitrate(object, "bitrate", "targetBitrate");
