@@ -253,6 +253,19 @@ GST_START_TEST(test_id_by_chance_is_told) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_publishes_what_a_link_says) {
+  const Scene scene;
+  Sending sending(small_video() +
+                  sink_line(scene, "location=https://vdo.ninja/?push=abc&password=secret"
+                                   "&label=Camera_1"));
+  sending.play();
+  sending.expect_published();
+  fail_unless(sending.state().link.find("secret") == std::string::npos, "%s",
+              sending.state().link.c_str());
+  assert_seen(scene, "stream-id=abc password=secret");
+}
+GST_END_TEST
+
 GST_START_TEST(test_settings_that_cannot_work) {
   const Scene scene;
   for (const auto &[properties, part] : std::vector<std::pair<std::string, std::string>>{
@@ -307,6 +320,7 @@ static Suite *vdoninjasink_suite() {
   tcase_add_test(tc, test_null_says_goodbye);
   tcase_add_test(tc, test_plays_again_after_null_and_pause);
   tcase_add_test(tc, test_id_by_chance_is_told);
+  tcase_add_test(tc, test_publishes_what_a_link_says);
   tcase_add_test(tc, test_settings_that_cannot_work);
   tcase_add_test(tc, test_id_in_use);
   return suite;

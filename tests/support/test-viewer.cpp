@@ -53,6 +53,15 @@ void TestViewer::send(const std::string &text) {
   });
 }
 
+void TestViewer::send_binary(const std::string &data) {
+  call(loop_, [this, &data] {
+    GBytes *bytes = g_bytes_new(data.data(), data.size());
+    if (channel_)
+      g_signal_emit_by_name(channel_.get(), "send-data", bytes);
+    g_bytes_unref(bytes);
+  });
+}
+
 void TestViewer::open_channels(unsigned count) {
   call(loop_, [this, count] {
     for (unsigned i = 0; i < count && webrtc_; i++) {
@@ -175,6 +184,8 @@ void TestViewer::make_pipeline() {
                        self->pad_added(pad);
                    }),
                    this);
+  if (config_.on_webrtcbin)
+    config_.on_webrtcbin(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
 }
 
@@ -255,7 +266,8 @@ void TestViewer::channel_opened(GObject *channel) {
     if (!webrtc_)
       return;
     channel_ = held;
-    g_signal_emit_by_name(channel_.get(), "send-string", encode_init({}).c_str());
+    if (config_.say_init)
+      g_signal_emit_by_name(channel_.get(), "send-string", encode_init({}).c_str());
     state_.update([](State &state) { state.channel_open = true; });
   });
 }

@@ -4,6 +4,7 @@
 // Publisher.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,9 @@ struct ViewerConfig {
   std::string room;     // custom dialect: wait there for offers instead of asking
   std::string password; // as Secret takes it
   bool send_pongs = true;
+  bool say_init = true;
+  // Before it starts. Thread: the viewer's.
+  std::function<void(GstElement *webrtc)> on_webrtcbin;
 };
 
 class TestViewer {
@@ -58,6 +62,7 @@ public:
 
   // Over the data channel.
   void send(const std::string &text);
+  void send_binary(const std::string &data);
   // Beside that of the publisher, as many as wanted.
   void open_channels(unsigned count);
   // Asks for the stream again; a later offer replaces what plays.
