@@ -32,9 +32,9 @@ unsigned SharedRate::floor() const {
   return watching > 1 ? std::max(limits_.min, limits_.max / kSharedFloor) : limits_.min;
 }
 
-void SharedRate::judge(Viewer *viewer, int64_t now_us) const {
+void SharedRate::judge(Viewer *viewer, unsigned least, int64_t now_us) {
   const unsigned estimate = viewer->rate.estimate;
-  const bool stays = viewer->slow ? estimate < floor() : estimate >= kHealthy * floor();
+  const bool stays = viewer->slow ? estimate < least : estimate >= kHealthy * least;
   if (stays || !viewer->rate.video) {
     viewer->since_us = kNone;
     return;
@@ -49,14 +49,14 @@ void SharedRate::judge(Viewer *viewer, int64_t now_us) const {
 
 // One that is slow does not count until it is not, or it would pull the others down and
 // let them go with each of its ups and downs.
-unsigned SharedRate::wanted() const {
+unsigned SharedRate::wanted(unsigned least) const {
   unsigned lowest = limits_.max, wish = 0;
   bool healthy = false;
   for (const auto &[name, viewer] : viewers_) {
     if (!viewer.rate.video)
       continue;
     wish = std::max(wish, viewer.rate.wish == 0 ? limits_.max : viewer.rate.wish);
-    if (viewer.slow || viewer.rate.estimate < kHealthy * floor())
+    if (viewer.slow || viewer.rate.estimate < kHealthy * least)
       continue;
     healthy = true;
     lowest = std::min(lowest, viewer.rate.estimate);
@@ -64,14 +64,15 @@ unsigned SharedRate::wanted() const {
   if (wish == 0)
     return kbit_s_; // nobody watches
   if (!healthy)
-    lowest = floor();
-  return std::clamp(std::min(std::max(lowest, floor()), wish), limits_.min, limits_.max);
+    lowest = least;
+  return std::clamp(std::min(std::max(lowest, least), wish), limits_.min, limits_.max);
 }
 
 bool SharedRate::update(int64_t now_us) {
+  const unsigned least = floor();
   for (auto &[name, viewer] : viewers_)
-    judge(&viewer, now_us);
-  const unsigned rate = wanted();
+    judge(&viewer, least, now_us);
+  const unsigned rate = wanted(least);
   const bool soon = changed_us_ != kNone && now_us - changed_us_ < kRaiseGapUs;
   if (rate == kbit_s_ || (rate > kbit_s_ && soon))
     return false;

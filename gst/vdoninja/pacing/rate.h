@@ -52,8 +52,9 @@ private:
   static constexpr int64_t kNone = INT64_MIN;
 
   unsigned floor() const;
-  void judge(Viewer *viewer, int64_t now_us) const;
-  unsigned wanted() const;
+  // `least`: floor(), which counts all viewers.
+  static void judge(Viewer *viewer, unsigned least, int64_t now_us);
+  unsigned wanted(unsigned least) const;
 
   RateLimits limits_;
   std::map<std::string, Viewer> viewers_;
