@@ -193,15 +193,18 @@ bool RepairTiming::requested(uint16_t number, gint64 now) {
   const guint64 at = highest_ - behind;
   if (started_ && at >= skipped_from_ && at < skipped_to_)
     return false;
+  const auto found = missing_.find(at);
+  const bool known = started_ && found != missing_.end();
   wishes_++;
   if (is_flooded_) {
-    if (allowance_ < kSpent)
+    // What was not asked for yet comes first.
+    const bool again = !known || found->second.requests > 0;
+    if (allowance_ < (again ? kMostSaved / 2 : kSpent))
       return false;
     allowance_ -= kSpent;
   }
   counts_.requests++;
-  const auto found = missing_.find(at);
-  if (!started_ || found == missing_.end())
+  if (!known)
     return true;
   Missing &missing = found->second;
   if (!missing.requests++)
