@@ -109,6 +109,18 @@ GST_START_TEST(test_two_pads_of_one_demuxer) {
 }
 GST_END_TEST
 
+// The other pad goes on without it.
+GST_START_TEST(test_one_pad_ends_before_anything_came) {
+  const Scene scene;
+  Sending sending(both("videotestsrc num-buffers=0 ! out.video_0 ") + sink_line(scene));
+  sending.play();
+  Player player(scene.source() + " ! audio/x-raw ! fakesink name=sink sync=false");
+  player.play();
+  player.expect_buffers("sink", 25);
+  fail_unless(sending.state().eos == 0 && sending.state().errors.empty());
+}
+GST_END_TEST
+
 GST_START_TEST(test_pad_goes_while_viewers_watch) {
   const Scene scene;
   Sending sending(both() + sink_line(scene));
@@ -213,6 +225,7 @@ static Suite *vdoninjasink_sources_suite() {
   tcase_set_timeout(tc, 60);
   tcase_add_test(tc, test_end_before_anything_came);
   tcase_add_test(tc, test_two_pads_of_one_demuxer);
+  tcase_add_test(tc, test_one_pad_ends_before_anything_came);
   tcase_add_test(tc, test_pad_goes_while_viewers_watch);
   tcase_add_test(tc, test_pad_goes_while_paused);
   tcase_add_test(tc, test_last_pad_goes_while_viewers_watch);

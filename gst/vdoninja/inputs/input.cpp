@@ -97,6 +97,8 @@ std::vector<std::shared_ptr<Encoder>> Input::encoders() const {
 
 std::vector<std::shared_ptr<MediaTrack>> Input::tracks() const {
   std::vector<std::shared_ptr<MediaTrack>> all;
+  if (ended_ && !given_) // nothing will come that an offer could wait for
+    return all;
   Lock lock(mutex_);
   if (passthrough_)
     all.push_back(passthrough_->track());
@@ -433,6 +435,7 @@ GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   if (jumped && !std::exchange(jump_told_, true))
     encoder_warning("The time stamps of the input jump; it goes on without the jump.",
                     GST_OBJECT_NAME(pad));
+  given_ = true;
   if (passing_)
     passing_->given();
   return gst_proxy_pad_chain_default(pad, parent, buffer);
@@ -440,7 +443,10 @@ GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
 
 void Input::resume() {
   if (ended_.exchange(false))
-    tell([&](InputObserver &observer) { observer.input_resumed(*this); });
+    tell([&](InputObserver &observer) {
+      observer.input_resumed(*this);
+      observer.tracks_changed(*this);
+    });
 }
 
 gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
@@ -479,7 +485,10 @@ gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
     ended_ = true;
     if (tee_ || passing_)
       gst_pad_event_default(pad, parent, own.release());
-    tell([&](InputObserver &observer) { observer.input_eos(*this); });
+    tell([&](InputObserver &observer) {
+      observer.tracks_changed(*this);
+      observer.input_eos(*this);
+    });
     return TRUE;
   default:
     break;

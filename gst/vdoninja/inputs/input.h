@@ -67,7 +67,8 @@ public:
   // all.
   GstElement *element() const { return bin_.get(); }
 
-  // Best first; empty until caps came. Thread: any.
+  // Best first; empty until caps came, and where the end came before any frame. Thread:
+  // any.
   std::vector<std::shared_ptr<MediaTrack>> tracks() const;
   bool is_video() const { return config_.video; }
   // Whether it is encoded here, so that set_bitrate() has an effect. Thread: any.
@@ -132,7 +133,7 @@ private:
   bool live_ = false;
   bool live_known_ = false;
   bool jump_told_ = false;
-  std::atomic<bool> ended_{false};
+  std::atomic<bool> ended_{false}, given_{false}; // given: a frame
 
   mutable Mutex mutex_;
   std::condition_variable told_;
