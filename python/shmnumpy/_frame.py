@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
 
 import numpy as np
 
@@ -18,6 +18,27 @@ if TYPE_CHECKING:
 
 def _optional(nanoseconds: int) -> Optional[int]:
     return nanoseconds if nanoseconds >= 0 else None
+
+
+# What is made of the fields of a descriptor when it is asked for: all of it for each frame
+# took longer than finding the frame.
+_LATE: Dict[str, Callable[[tuple], Any]] = {
+    "discont": lambda fields: bool(fields[7] & 1),
+    "corrupted": lambda fields: bool(fields[7] & 2),
+    "gap": lambda fields: bool(fields[7] & 4),
+    "pts": lambda fields: _optional(fields[21]),
+    "duration": lambda fields: _optional(fields[22]),
+    "running_time": lambda fields: _optional(fields[23]),
+    "capture_time": lambda fields: _optional(fields[24]),
+    "publish_time": lambda fields: fields[25],
+    "publish_utc": lambda fields: fields[26],
+    "framerate": lambda fields: fields[27:29],
+    "pixel_aspect_ratio": lambda fields: fields[29:31],
+    "colorimetry": lambda fields: fields[31].split(b"\0")[0].decode("ascii", "replace"),
+    "orientation": lambda fields: fields[32],
+    "made_from": lambda fields: fields[33] or None,
+    "due_time": lambda fields: fields[34] or None,
+}
 
 
 class Frame:
@@ -45,6 +66,22 @@ class Frame:
     discont, corrupted, gap       what the stream said about this frame
     """
 
+    discont: bool
+    corrupted: bool
+    gap: bool
+    pts: Optional[int]
+    duration: Optional[int]
+    running_time: Optional[int]
+    capture_time: Optional[int]
+    publish_time: int
+    publish_utc: int
+    framerate: Tuple[int, int]
+    pixel_aspect_ratio: Tuple[int, int]
+    colorimetry: str
+    orientation: int
+    made_from: Optional[int]
+    due_time: Optional[int]
+
     def __init__(self, geometry: Geometry, fields: tuple,
                  segment: Optional[Segment] = None, word: int = 0) -> None:
         self._geometry, self._fields = geometry, fields
@@ -54,23 +91,18 @@ class Frame:
         self.planes: Tuple[np.ndarray, ...] = geometry.planes
         self.number: int = fields[1]
         self.missed: int = 0
-        self.discont, self.corrupted, self.gap = (bool(fields[7] & bit)
-                                                  for bit in (1, 2, 4))
-        self.pts: Optional[int] = _optional(fields[21])
-        self.duration: Optional[int] = _optional(fields[22])
-        self.running_time: Optional[int] = _optional(fields[23])
-        self.capture_time: Optional[int] = _optional(fields[24])
-        self.publish_time: int = fields[25]
-        self.publish_utc: int = fields[26]
-        self.framerate: Tuple[int, int] = fields[27:29]
-        self.pixel_aspect_ratio: Tuple[int, int] = fields[29:31]
-        self.colorimetry: str = fields[31].split(b"\0")[0].decode("ascii", "replace")
-        self.orientation: int = fields[32]
-        self.made_from: Optional[int] = fields[33] or None
-        self.due_time: Optional[int] = fields[34] or None
         self._block: Optional[np.ndarray] = None
         self._segment, self._word = segment, word
         self._sequence = 2 * self.number & 0xFFFFFFFF
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _LATE:
+            raise AttributeError(f"'Frame' object has no attribute {name!r}")
+        value = self.__dict__[name] = _LATE[name](self._fields)
+        return value
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *_LATE]
 
     def __repr__(self) -> str:
         kind = "copy" if self._segment is None else "view"

@@ -20,6 +20,7 @@ from ._layout import (FORMATS, HEADER, HEARTBEAT, LATEST, MAGIC, MAJOR, SLOT, ST
 from ._planes import Geometry
 
 _STALLED_NS = 1_000_000_000
+_STATES = tuple(state for state in State if state <= State.STOPPED)
 
 
 class Segment:
@@ -75,7 +76,7 @@ class Segment:
 
     def state(self) -> State:
         state = self.words[STATE]
-        return State(state) if state <= State.STOPPED else State.INIT
+        return _STATES[state] if state < len(_STATES) else State.INIT
 
     def wait(self, wake: int, seconds: float) -> None:
         """Sleep until `wake` has changed, a signal came or the time is over."""
