@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 import time
+import weakref
 from typing import Optional, Tuple
 
 import numpy as np
@@ -19,8 +20,12 @@ from ._layout import (FORMATS, HEADER, HEARTBEAT, LATEST, MAGIC, MAJOR, SLOT, ST
                       State)
 from ._planes import Geometry
 
+
 _STALLED_NS = 1_000_000_000
 _STATES = tuple(state for state in State if state <= State.STOPPED)
+
+
+_segments: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 class Segment:
@@ -46,6 +51,7 @@ class Segment:
         self.words = memoryview(self.map)[:control].cast("I")
         self._whole = np.frombuffer(self.map, np.uint8)
         self._cache: dict = {}
+        self._parsed: Tuple[int, Optional[Geometry], tuple] = (-1, None, ())
 
     @classmethod
     def attach(cls, path: str) -> Optional["Segment"]:
@@ -67,7 +73,13 @@ class Segment:
             raise FormatError(f"{path} does not hold frames: it starts with {magic!r}")
         if size < 4096:
             raise FormatError(f"{path} is truncated: {size} bytes")
-        return cls(path, file, size)
+        # Readers of one ring share what is here. It is open as long as it is known, so that
+        # no other file has its number meanwhile.
+        key = path, os.fstat(file.fileno()).st_ino
+        known = _segments.get(key)
+        if known is None or size < known.bytes:
+            known = _segments[key] = cls(path, file, size)
+        return known
 
     def check_size(self) -> None:
         """Raise if the file became smaller than the mapping: a touch would be SIGBUS."""
@@ -127,6 +139,9 @@ class Segment:
         sequence = self.words[offset // 4]
         if sequence & 1 or (sequence >> 1 ^ latest >> 8) & 0xFFFFFF:
             return None
+        known, geometry, fields = self._parsed
+        if known == sequence and geometry is not None:
+            return Frame(geometry, fields, self, offset // 4)
         _order.fence()
         raw = self.map[offset:offset + 256]
         _order.fence()
@@ -136,11 +151,13 @@ class Segment:
         if (2 * fields[1] ^ sequence) & 0xFFFFFFFF:
             raise FormatError(f"{self._path}: frame {fields[1]} in the slot of another")
         key = raw[16:44] + raw[48:128]
-        if key not in self._cache:
+        geometry = self._cache.get(key)
+        if geometry is None:
             if len(self._cache) > 2 * self.slots:  # the size changes with every frame
                 self._cache.clear()
-            self._cache[key] = self._geometry(fields)
-        return Frame(self._cache[key], fields, self, offset // 4)
+            geometry = self._cache[key] = self._geometry(fields)
+        self._parsed = sequence, geometry, fields
+        return Frame(geometry, fields, self, offset // 4)
 
     def _geometry(self, fields: tuple) -> Geometry:
         """Arrays over the planes of a slot; everything is checked before it is used."""
