@@ -20,11 +20,8 @@ from ._layout import (FORMATS, HEADER, HEARTBEAT, LATEST, MAGIC, MAJOR, SLOT, ST
                       State)
 from ._planes import Geometry
 
-
 _STALLED_NS = 1_000_000_000
 _STATES = tuple(state for state in State if state <= State.STOPPED)
-
-
 _segments: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
