@@ -176,6 +176,29 @@ GST_START_TEST(test_shm_writer_dies_although_a_forked_child_lives) {
 }
 GST_END_TEST
 
+// Forked before there is a lock: while pages are reserved, say.
+GST_START_TEST(test_shm_writer_lock_is_not_that_of_an_earlier_child) {
+  Error error;
+  auto file = vdn::shm::ShmFile::create(4096, 4096, 0600, &error);
+  fail_unless(file.has_value(), "%s", error.message.c_str());
+  const int other = open(file->descriptor_path().c_str(), O_RDWR | O_CLOEXEC);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    pause();
+    _exit(1);
+  }
+  fail_unless(file->lock());
+  fail_unless(flock(other, LOCK_SH | LOCK_NB) != 0);
+  file.reset();
+  fail_unless(shmtest::wait_until([&] { return flock(other, LOCK_SH | LOCK_NB) == 0; }),
+              "the child has the lock");
+  close(other);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_writer_takes_over_garbage) {
   const Name name;
   for (const char *suffix : {"", ".ring"}) {
@@ -348,6 +371,7 @@ static Suite *shm_writer_suite(void) {
   tcase_add_test(tcase, test_shm_writer_second_one_is_refused);
   tcase_add_test(tcase, test_shm_writer_takes_over_from_a_killed_one);
   tcase_add_test(tcase, test_shm_writer_dies_although_a_forked_child_lives);
+  tcase_add_test(tcase, test_shm_writer_lock_is_not_that_of_an_earlier_child);
   tcase_add_test(tcase, test_shm_writer_takes_over_garbage);
   tcase_add_test(tcase, test_shm_writer_removed_names_come_back);
   tcase_add_test(tcase, test_shm_writer_makes_a_new_ring_when_all_links_are_gone);

@@ -42,7 +42,7 @@ void after_fork_in_child() {
 Guarded &guard() {
   static const bool once = [] {
     guarded = new Guarded;
-    guarded->nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    guarded->nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
   }();
   static_cast<void>(once); // without memory for it children keep the lock, and no more
@@ -51,10 +51,14 @@ Guarded &guard() {
 
 } // namespace
 
-ForkGuard::ForkGuard(int fd) : fd_(fd) {
+ForkGuard ForkGuard::open(const char *path, int flags, mode_t mode, int *fd) {
   Guarded &all = guard();
+  ForkGuard result;
   const std::lock_guard<std::mutex> lock(all.mutex);
-  all.fds.push_back(fd);
+  result.fd_ = *fd = ::open(path, flags, mode);
+  if (*fd >= 0)
+    all.fds.push_back(*fd);
+  return result;
 }
 
 ForkGuard::ForkGuard(ForkGuard &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}

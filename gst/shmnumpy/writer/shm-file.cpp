@@ -162,7 +162,7 @@ Error no_space(uint64_t bytes) {
                                   "docker --shm-size) or have a smaller picture sent"};
 }
 
-ShmFile::ShmFile(Fd fd) : fd_(std::move(fd)) {
+ShmFile::ShmFile(Fd fd, ForkGuard guard) : fd_(std::move(fd)), guard_(std::move(guard)) {
   struct stat info {};
   fstat(fd_.get(), &info);
   device_ = info.st_dev;
@@ -177,7 +177,11 @@ std::optional<ShmFile> ShmFile::create(uint64_t bytes, uint64_t reserved, mode_t
     return std::nullopt;
   }
   // Without a name a writer that dies half-way leaves nothing behind.
-  Fd fd(::open(kFolder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  int number = -1;
+  Fd fd; // before the guard, which forgets the number before it is free
+  ForkGuard guard =
+      ForkGuard::open(kFolder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600, &number);
+  fd = Fd(number);
   if (!fd) {
     fail_system(error, "cannot create a file in " + kFolder, errno);
     return std::nullopt;
@@ -188,7 +192,7 @@ std::optional<ShmFile> ShmFile::create(uint64_t bytes, uint64_t reserved, mode_t
     fail_system(error, "cannot set the size of shared memory", errno);
     return std::nullopt;
   }
-  ShmFile file(std::move(fd));
+  ShmFile file(std::move(fd), std::move(guard));
   if (!file.set_mode(mode)) {
     fail_system(error, "cannot set the mode of shared memory", errno);
     return std::nullopt;
@@ -200,9 +204,13 @@ std::optional<ShmFile> ShmFile::open(const std::string &name, bool *found, Error
   *found = false;
   const std::string paths[] = {path_of(name), path_of("." + name + ".keep")};
   for (const std::string &path : paths) {
-    Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    const int number = errno;
-    if (!fd && number == ENOENT)
+    int number = -1;
+    Fd fd;
+    ForkGuard guard = ForkGuard::open(
+        path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0, &number);
+    const int why = errno;
+    fd = Fd(number);
+    if (!fd && why == ENOENT)
       continue;
     *found = true;
     struct stat info {};
@@ -213,11 +221,11 @@ std::optional<ShmFile> ShmFile::open(const std::string &name, bool *found, Error
            path + " is owned by " + user_name(info.st_uid) +
                ": choose another shm-name or let the owner remove it");
     else if (!fd)
-      fail_system(error, "cannot open " + path, number);
+      fail_system(error, "cannot open " + path, why);
     else if (!S_ISREG(info.st_mode))
       fail(error, ErrorKind::Denied, path + " is not a plain file: remove it");
     else {
-      ShmFile file(std::move(fd));
+      ShmFile file(std::move(fd), std::move(guard));
       file.set_name(name);
       return file;
     }
@@ -284,8 +292,6 @@ bool ShmFile::adopt() {
 }
 
 bool ShmFile::lock() {
-  // Before the lock is there, so that no child is forked in between.
-  guard_ = ForkGuard(fd_.get());
   for (int attempt = 0; attempt < kLockAttempts; attempt++) {
     if (flock(fd_.get(), LOCK_EX | LOCK_NB) == 0)
       return true;
@@ -293,13 +299,11 @@ bool ShmFile::lock() {
       break;
     poll(nullptr, 0, kLockPauseMs);
   }
-  guard_ = ForkGuard();
   return false;
 }
 
 void ShmFile::unlock() {
   flock(fd_.get(), LOCK_UN);
-  guard_ = ForkGuard();
 }
 
 Mapping ShmFile::map() const {

@@ -135,7 +135,7 @@ public:
   const std::string &keep_path() const { return keep_path_; }
 
 private:
-  explicit ShmFile(Fd fd);
+  ShmFile(Fd fd, ForkGuard guard);
   bool link_to(const std::string &path) const;
   // In the place of what stands under the name. False and errno if that cannot be.
   bool rename_over();
