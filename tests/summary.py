@@ -12,7 +12,8 @@ from typing import Iterator, NamedTuple
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.M)
 PYTEST = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.M)
 REASON = re.compile(r"^(?:SKIPPED \[|skip: ).*", re.M)
-FAILURE = re.compile(r"^(?:\S+:\d+:[FE]:.*|(?:FAILED|ERROR) .*)", re.M)
+# GstCheck's line, or pytest's heading.
+FAILURE = re.compile(r"^(?:\S+:\d+:[FE]:.*|_+ (?:ERROR |test_).{,160})", re.M)
 SKIPPED = ("SKIP", "EXPECTEDFAIL")
 
 
