@@ -145,6 +145,17 @@ inline std::string tone() {
   return "audiotestsrc is-live=true volume=0.2 ! ";
 }
 
+// Another source, linked while it plays. `size`: of its caps.
+inline void link_picture(const Sending &sending, const std::string &size) {
+  GstElement *source = gst_parse_bin_from_description(
+      ("videotestsrc is-live=true ! video/x-raw," + size + ",framerate=15/1 ! identity")
+          .c_str(),
+      TRUE, nullptr);
+  gst_bin_add(GST_BIN(sending.pipeline()), source);
+  fail_unless(gst_element_link(source, sending.sink()));
+  gst_element_sync_state_with_parent(source);
+}
+
 // "vdoninjasink name=out ..." for the server of `scene`.
 inline std::string sink_line(const Scene &scene,
                              const std::string &properties = "stream-id=abc") {

@@ -61,6 +61,14 @@ inline bool heard(const TestViewer::State &state, const std::string &part) {
   });
 }
 
+// It is answered: what was said before has been heard.
+inline void expect_pong(TestViewer &viewer, int number) {
+  const std::string value = std::to_string(number);
+  viewer.send(R"({"ping":)" + value + "}");
+  expect(viewer, "a pong",
+         [&](const auto &state) { return heard(state, "\"pong\":" + value); });
+}
+
 inline std::string request_of(const std::string &from, const char *request = "play") {
   return std::string(R"({"request":")") + request + R"(","streamID":"abc","from":")" +
          from + "\"}";

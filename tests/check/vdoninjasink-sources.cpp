@@ -178,13 +178,7 @@ GST_START_TEST(test_last_pad_goes_while_viewers_watch) {
   // Who asks now is kept.
   Player second(scene.line());
   second.play();
-  GstElement *source = gst_parse_bin_from_description(
-      "videotestsrc is-live=true ! video/x-raw,width=160,height=90,framerate=15/1 ! "
-      "identity",
-      TRUE, nullptr);
-  gst_bin_add(GST_BIN(sending.pipeline()), source);
-  fail_unless(gst_element_link(source, sending.sink()));
-  gst_element_sync_state_with_parent(source);
+  link_picture(sending, "width=160,height=90");
   player.expect_caps("sink", "width=(int)160");
   second.expect_caps("sink", "width=(int)160");
   fail_unless(sending.state().errors.empty(), "%s", sending.describe().c_str());

@@ -26,8 +26,7 @@ GST_START_TEST(test_viewer_says_what_it_wants) {
   });
   expect(viewer, "what limits the picture",
          [](const auto &state) { return heard(state, "\"qlr\""); });
-  viewer.send(R"({"ping":12345})");
-  expect(viewer, "a pong", [](const auto &state) { return heard(state, "12345"); });
+  expect_pong(viewer, 12345);
 }
 GST_END_TEST
 
@@ -268,13 +267,7 @@ GST_START_TEST(test_late_pad_is_in_time) {
   sending.set_state(GST_STATE_PAUSED);
   g_usleep(2 * G_USEC_PER_SEC);
   sending.play();
-  GstElement *source = gst_parse_bin_from_description(
-      "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=15/1 ! "
-      "identity",
-      TRUE, nullptr);
-  gst_bin_add(GST_BIN(sending.pipeline()), source);
-  fail_unless(gst_element_link(source, sending.sink()));
-  gst_element_sync_state_with_parent(source);
+  link_picture(sending, "width=320,height=180");
   Player player(scene.line("stream-id=abc password=false"));
   player.play();
   player.expect_buffers("sink", 15);

@@ -37,8 +37,7 @@ GST_START_TEST(test_viewer_says_twice_what_it_wants) {
   TestViewer viewer(show.viewer()); // has said that it wants both
   expect_frames(viewer, 5);
   viewer.send(R"({"audio":true,"video":false})");
-  viewer.send(R"({"ping":1})");
-  expect(viewer, "a pong", [](const auto &state) { return heard(state, "\"pong\":1"); });
+  expect_pong(viewer, 1);
   const auto expect_sound = [&] {
     const unsigned sounds = viewer.state().audio_buffers;
     expect(viewer, "sound",
@@ -78,8 +77,7 @@ GST_START_TEST(test_pause_is_told_as_long_as_it_lasts) {
          [](const auto &state) { return heard(state, "\"videoMuted\":true"); });
   g_object_set(show.sending.sink(), "mute-video", TRUE, nullptr);
   g_object_set(show.sending.sink(), "mute-video", FALSE, nullptr);
-  viewer.send(R"({"ping":1})");
-  expect(viewer, "a pong", [](const auto &state) { return heard(state, "\"pong\":1"); });
+  expect_pong(viewer, 1);
   fail_if(heard(viewer.state(), "\"videoMuted\":false"));
   show.sending.play();
   expect(viewer, "the word that it is not muted",
@@ -100,10 +98,7 @@ GST_START_TEST(test_keyframes_asked_for_without_end) {
   for (int ping = 10; ping < 18; ping++) {
     for (int i = 0; i < 250; i++)
       viewer.send(i % 2 ? R"({"keyframe":true})" : R"({"requestKeyframe":true})");
-    viewer.send(R"({"ping":)" + std::to_string(ping) + "}");
-    expect(viewer, "a pong", [=](const auto &state) {
-      return heard(state, "\"pong\":" + std::to_string(ping));
-    });
+    expect_pong(viewer, ping);
   }
   player.expect_buffers("sink", 15);
   const guint made = keyframes(show) - before;

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Publishers that err or lie: no crash, no media of theirs, and a good one plays after.
+#include "bends.h"
 #include "loopback.h"
 
 using namespace vdn;
 using namespace std::chrono_literals;
 
 namespace {
-
-void replace_all(std::string &text, const std::string &from, const std::string &to) {
-  for (size_t at = text.find(from); at != std::string::npos;
-       at = text.find(from, at + to.size()))
-    text.replace(at, from.size(), to);
-}
 
 // A publisher whose offers go through `spoil`: a warning with `part`, no buffer.
 void assert_refused(const char *part, const std::function<void(std::string &)> &spoil) {
@@ -54,7 +49,7 @@ ClientId await_viewer(const Loopback &loopback) {
 
 GST_START_TEST(test_hostile_offer_without_mid) {
   assert_refused("unusable",
-                 [](std::string &sdp) { replace_all(sdp, "a=mid:", "a=x-mid:"); });
+                 [](std::string &sdp) { replace_all(&sdp, "a=mid:", "a=x-mid:"); });
 }
 GST_END_TEST
 
