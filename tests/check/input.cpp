@@ -98,6 +98,7 @@ GST_START_TEST(test_input_asks_upstream_for_keyframes) {
   Ear ear;
   InputShow show(test_picture() + " ! x264enc tune=zerolatency key-int-max=1000");
   show.play().listen(ear, Encoding::kH264);
+  show.input().request_keyframe(); // the first may be gone
   assert_keyframe_on_request(ear, *show.track(Encoding::kH264));
   fail_if(show.input().encodes());
 }
@@ -239,6 +240,34 @@ GST_START_TEST(test_input_encodes_sound_without_gaps) {
 GST_END_TEST
 
 // What is not live comes at its time, whether somebody listens or not.
+// As a receiver moves it once it knows how picture and sound belong together.
+GST_START_TEST(test_input_lets_sound_follow_its_time_stamps) {
+  constexpr GstClockTimeDiff kMove = 30 * GST_MSECOND, kFrame = 20 * GST_MSECOND;
+  Ear ear;
+  InputShow show("audiotestsrc is-live=true samplesperbuffer=480 "
+                 "! audio/x-raw,rate=48000 ! identity name=move",
+                 audio_input());
+  show.play().listen(ear, Encoding::kOpus);
+  ear.expect_more(5);
+  const auto pad =
+      ObjPtr<GstPad>::adopt(gst_element_get_static_pad(show.child("move").get(), "src"));
+  const auto move = [](GstPad *, GstPadProbeInfo *info, gpointer) {
+    GstBuffer *buffer = gst_buffer_make_writable(GST_PAD_PROBE_INFO_BUFFER(info));
+    GST_BUFFER_PTS(buffer) += kMove;
+    GST_PAD_PROBE_INFO_DATA(info) = buffer;
+    return GST_PAD_PROBE_OK;
+  };
+  gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, move, nullptr, nullptr);
+  ear.expect_more(15);
+  const auto frames = ear.frames();
+  const GstClockTimeDiff moved =
+      frames.back().pts - frames[1].pts - GstClockTimeDiff(frames.size() - 2) * kFrame;
+  fail_unless(ABS(moved - kMove) <= 10 * GstClockTimeDiff(GST_MSECOND),
+              "%" G_GINT64_FORMAT " us", moved / 1000);
+  show.assert_quiet();
+}
+GST_END_TEST
+
 GST_START_TEST(test_input_waits_for_the_clock_where_upstream_is_not_live) {
   for (const bool encoded : {false, true}) {
     Ear ear;
@@ -410,6 +439,7 @@ static Suite *input_suite() {
   tcase_add_test(tc, test_input_changes_the_rate_while_it_runs);
   tcase_add_test(tc, test_input_encodes_nothing_while_muted);
   tcase_add_test(tc, test_input_encodes_sound_without_gaps);
+  tcase_add_test(tc, test_input_lets_sound_follow_its_time_stamps);
   tcase_add_test(tc, test_input_waits_for_the_clock_where_upstream_is_not_live);
   tcase_add_test(tc, test_input_need_not_wait_for_the_clock);
   tcase_add_test(tc, test_input_passes_what_is_encoded);

@@ -120,7 +120,7 @@ def test_sound_passes_by_and_stays_in_sync(tmp_path):
             seen = []
             for pair in pictures_and_ticks(viewer.pipeline):
                 seen.append([round(delay / 1e6, 1) for delay in pair])
-                if all(abs(tick - shown) < 30 for tick, shown in seen[-3:]) and seen[2:]:
+                if all(abs(tick - shown) < 15 for tick, shown in seen[-3:]) and seen[2:]:
                     break
                 assert len(seen) < 20, f"ms after capture, sound and pictures: {seen}"
         loop.close()

@@ -169,11 +169,14 @@ const std::vector<EncoderRow> &rows() {
         {"inband-fec", "true"},
         {"packet-loss-percentage", "5"},
         {"audio-type", "generic"},
-        // Chromium wants time stamps without gaps.
-        {"perfect-timestamp", "true"}},
+        // Chromium wants time stamps without gaps, and lip sync that they follow
+        // upstream:
+        // the default would let them be 40 ms away for good.
+        {"perfect-timestamp", "true"},
+        {"tolerance", "10000000"}},
        {"bitrate", "$bps"},
        kSound},
-      {"avenc_opus", {}, {"bitrate", "$bps"}, kSound},
+      {"avenc_opus", {{"tolerance", "10000000"}}, {"bitrate", "$bps"}, kSound},
       // Whatever else there is: the names that encoders of GStreamer share.
       {"*",
        {{"rate-control", "cbr"},
