@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // vdoninjasink starts, changes, stops and dies while others come and go.
 #include <algorithm>
+#include <atomic>
+
+#define GST_USE_UNSTABLE_API
+#include <gst/gst.h>
+#include <gst/gsttracer.h>
 
 #include "footprint.h"
 #include "process.h"
@@ -38,6 +43,30 @@ void set_by_chance(GObject *object, GParamSpec *spec, GRand *random) {
   g_value_unset(&value);
 }
 
+// A hook wants somebody whom it belongs to.
+struct StateTracer {
+  GstTracer parent;
+};
+struct StateTracerClass {
+  GstTracerClass parent_class;
+};
+G_DEFINE_TYPE(StateTracer, state_tracer, GST_TYPE_TRACER)
+void state_tracer_class_init(StateTracerClass *) {}
+void state_tracer_init(StateTracer *) {}
+
+std::atomic<int> webrtcbins, started_again;
+
+// Thread: any.
+void on_state_change(GObject *, GstClockTime, GstElement *element,
+                     GstStateChange transition) {
+  if (transition != GST_STATE_CHANGE_NULL_TO_READY ||
+      !is_made_by(GST_OBJECT(element), "webrtcbin"))
+    return;
+  webrtcbins++;
+  started_again += g_object_get_data(G_OBJECT(element), "started") != nullptr;
+  g_object_set_data(G_OBJECT(element), "started", element);
+}
+
 } // namespace
 
 GST_START_TEST(test_starts_and_stops_a_hundred_times) {
@@ -57,6 +86,20 @@ GST_START_TEST(test_starts_and_stops_a_hundred_times) {
   player.play();
   player.expect_buffers("sink", 5);
   fail_unless(sending.state().errors.empty(), "%s", sending.describe().c_str());
+}
+GST_END_TEST
+
+GST_START_TEST(test_webrtcbins_stop_for_good) {
+  const auto tracer = ObjPtr<GstTracer>::adopt(
+      GST_TRACER(g_object_new(state_tracer_get_type(), nullptr)));
+  gst_tracing_register_hook(tracer.get(), "element-change-state-pre",
+                            G_CALLBACK(on_state_change));
+  {
+    Shown show;
+    show.sending.stop();
+  }
+  fail_unless(webrtcbins >= 2, "%d", webrtcbins.load());
+  fail_unless(started_again == 0, "%d of %d", started_again.load(), webrtcbins.load());
 }
 GST_END_TEST
 
@@ -185,6 +228,7 @@ static Suite *vdoninjasink_lifecycle_suite() {
   suite_add_tcase(suite, tc);
   tcase_set_timeout(tc, 60);
   tcase_add_test(tc, test_starts_and_stops_a_hundred_times);
+  tcase_add_test(tc, test_webrtcbins_stop_for_good);
   tcase_add_test(tc, test_null_while_sixteen_connect);
   tcase_add_test(tc, test_properties_change_while_it_plays);
   tcase_add_test(tc, test_id_in_use_on_a_custom_server);

@@ -223,10 +223,14 @@ void Watcher::dispose() {
   disposer_->dispose(home_, std::move(pipeline_), stop_pipeline);
 }
 
+// A bin takes its children down step by step: a webrtcbin in NULL that is not locked would
+// be taken up to PAUSED first, with all its threads and sockets.
 void Watcher::stop_pipeline(GstElement *pipeline) {
   for (const auto &webrtc : elements_of(
-           gst_bin_iterate_all_by_element_factory_name(GST_BIN(pipeline), "webrtcbin")))
+           gst_bin_iterate_all_by_element_factory_name(GST_BIN(pipeline), "webrtcbin"))) {
+    gst_element_set_locked_state(webrtc.get(), TRUE);
     stop_webrtcbin(webrtc.get());
+  }
   gst_element_set_state(pipeline, GST_STATE_NULL);
 }
 
