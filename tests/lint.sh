@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Checks the sources with one tool: tests/lint.sh shellcheck|clang-format|codespell|reuse|
-# cppcheck|clang-tidy|thread-safety. The last two take the compiler's arguments from the
-# build folder (BUILD_ROOT, build/), or make one beside it.
+# cppcheck|clang-tidy. The last takes the compiler's arguments from the build folder
+# (BUILD_ROOT, build/).
 # Exit status 77, a skip, where the tool is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,6 @@ skip() {
 }
 
 tool=$1
-[[ $tool == thread-safety ]] && tool=clang++
 command -v "$tool" >/dev/null || skip "$tool is not installed"
 [[ -e .git ]] || skip "not a clone: the list of files comes from git"
 files() {
@@ -60,12 +59,6 @@ clang-tidy)
   # Its "N warnings generated" are of headers that are not ours.
   files 'gst/*.cpp' | xargs -0 -P 2 -n 3 \
     clang-tidy -p "${BUILD_ROOT:-build}" --quiet 2> >(grep -v 'warnings\? generated' >&2)
-  ;;
-thread-safety)
-  build=${BUILD_ROOT:-$PWD/build}-clang
-  [[ -f $build/build.ninja ]] || CC=clang CXX=clang++ meson setup "$build" \
-    -Dcpp_args=-Werror=thread-safety --buildtype=plain -Dtests=disabled -Dexamples=disabled >/dev/null
-  ninja -C "$build" -j 2 --quiet
   ;;
 *)
   echo "$0: what is $1?" >&2

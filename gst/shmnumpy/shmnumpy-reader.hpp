@@ -184,7 +184,7 @@ private:
     uint8_t magic[8] = {}, none[8] = {};
     if (!status.st_size || (pread(fd_, magic, 8, 0) == 8 && !std::memcmp(magic, none, 8)))
       return false;
-    if (std::memcmp(magic, SHMNUMPY_MAGIC, 8))
+    if (std::memcmp(magic, SHMNUMPY_MAGIC, 8) != 0)
       return fail(error, "does not hold frames");
     if (pread(fd_, &header_, sizeof header_, 0) != sizeof header_)
       return fail(error, "truncated");

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # tests/fuzz/run.sh BUILD SECONDS [TARGET...]: runs fuzzers for so long, two at a time: those
-# that are named, or each. BUILD is a build folder with -Dfuzz=true; it is made if it is
-# not there. As root they run in a network of their own: candidates and offers name
+# that are named, or each; for 0 s they are only built. BUILD is a build folder with
+# -Dfuzz=true; it is made if it is not there. As root they run in a network of their own: candidates and offers name
 # addresses. FUZZ_SEED in the environment makes every run try the same.
 set -euo pipefail
 if [[ ${1-} == --one ]]; then # BUILD SECONDS TARGET, in a log that is shown on failure
@@ -42,11 +42,12 @@ build=$(cd "$1" && pwd) seconds=$2
 targets=(sequences candidate message decrypt link offer ring reader)
 
 if [[ ! -f $build/build.ninja ]]; then
-  CC=clang CXX=clang++ meson setup "$build" "$root" -Dfuzz=true -Dexamples=disabled \
+  CC=clang CXX=clang++ meson setup "$build" "$root" -Dfuzz=true -Dexamples=disabled -Doptimization=1 \
     -Db_sanitize=address,undefined -Db_lundef=false
 fi
 built=("${targets[@]:1:${#targets[@]}-2}")
 ninja -C "$build" gst/libgstvdoninja.so tests/fuzz/sequences "${built[@]/#/tests/fuzz/fuzz-}"
+[[ $seconds != 0 ]] || exit 0
 python3 "$root/tests/fuzz/seed.py" "$root/tests/vectors" "$build/fuzz-corpus"
 [[ $# == 2 ]] || targets=("${@:3}")
 
