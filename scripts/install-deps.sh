@@ -58,6 +58,11 @@ esac
 # Without a registry the browser tests are left out, and say so; CI wants them.
 install_npm() {
   lacks_playwright "$@" || return 0
+  # Another system may share this tree, and be at it.
+  local lock
+  exec {lock}<tests/browser
+  flock "$lock"
+  lacks_playwright "$@" || return 0
   echo "Installing from npm, into tests/browser/node_modules: playwright-core"
   if npm ci --prefix tests/browser --no-audit --no-fund; then
     touch tests/browser/node_modules/.package-lock.json
