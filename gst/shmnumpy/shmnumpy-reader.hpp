@@ -424,10 +424,11 @@ private:
       // Before `latest`: a frame or a state that comes after it changes `wake`.
       wake_ = segment_->wake();
       State state = segment_->state();
-      if (auto frame = newest())
+      auto frame = newest();
+      if (frame) // behind it the end may come
+        state_ = state == State::Reconnecting ? state : State::Live;
+      if (frame || !error_.empty() || !moved_on(state))
         return frame;
-      if (!error_.empty() || !moved_on(state))
-        break;
     }
     return std::nullopt;
   }
@@ -474,8 +475,8 @@ private:
     if (!left && detail::monotonic_ns() < look_)
       return false;
     look_ = detail::monotonic_ns() + kSlice.count();
-    if (segment_->replaced())
-      return attach();
+    if (segment_->replaced() && attach())
+      return true;
     if (segment_->dead())
       state_ = State::Absent;
     return false;

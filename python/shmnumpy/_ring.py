@@ -102,8 +102,8 @@ class Frames(Source):
         self._state = state
         if gone or time.monotonic() >= self._look:
             self._look = time.monotonic() + SLICE
-            if segment.replaced():
-                return self._attach()
+            if segment.replaced() and self._attach():
+                return True
             if segment.dead():
                 self._state = State.ABSENT
         return False

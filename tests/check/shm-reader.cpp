@@ -42,6 +42,21 @@ GST_START_TEST(test_shm_reader_newest_frame_with_its_metadata) {
 }
 GST_END_TEST
 
+GST_START_TEST(test_shm_reader_end_comes_behind_the_last_frame) {
+  Writer writer;
+  writer.publish();
+  shmnumpy::Reader reader(writer.name);
+  fail_unless(reader.read(5s).has_value());
+  fail_if(reader.ended(), "by its first frame");
+  writer.publish();
+  writer.set_state(SHMNUMPY_STATE_EOS);
+  fail_unless(reader.read(5s).has_value());
+  fail_if(reader.ended(), "by its last frame");
+  fail_if(reader.read(1ms));
+  fail_unless(reader.ended());
+}
+GST_END_TEST
+
 GST_START_TEST(test_shm_reader_overwritten_view_is_not_valid) {
   Writer writer;
   shmnumpy::Reader reader(writer.name);
@@ -173,6 +188,24 @@ GST_START_TEST(test_shm_reader_state_is_that_of_now_without_a_read) {
   fail_unless(reader.state() == shmnumpy::State::Reconnecting);
   auto frame = reader.read(5s);
   fail_unless(frame && frame->number == 2);
+}
+GST_END_TEST
+
+// given a reader that was busy, when the ring grew and the writer died since, so that
+// nobody can go over to the new one, then a read ends as with any writer that died.
+GST_START_TEST(test_shm_reader_ends_with_a_writer_that_died_after_it_grew) {
+  Writer first;
+  shmnumpy::Reader reader(first.name, true);
+  first.publish();
+  fail_unless(reader.read(5s).has_value());
+  Writer larger(first.name);
+  first.set_state(SHMNUMPY_STATE_RETIRED);
+  for (Writer *writer : {&first, &larger}) {
+    writer->header().heartbeat -= 2'000'000'000;
+    fail_unless(!flock(writer->fd, LOCK_UN));
+  }
+  fail_if(reader.read(5s));
+  fail_unless(reader.ended() && reader.error().empty());
 }
 GST_END_TEST
 
@@ -310,6 +343,8 @@ static Suite *shm_reader_suite() {
   TCase *tests = tcase_create("reader");
   suite_add_tcase(suite, tests);
   tcase_add_test(tests, test_shm_reader_newest_frame_with_its_metadata);
+  tcase_add_test(tests, test_shm_reader_end_comes_behind_the_last_frame);
+  tcase_add_test(tests, test_shm_reader_ends_with_a_writer_that_died_after_it_grew);
   tcase_add_test(tests, test_shm_reader_overwritten_view_is_not_valid);
   tcase_add_test(tests, test_shm_reader_copy_packs_padded_rows);
   tcase_add_test(tests, test_shm_reader_waits_for_a_frame_of_another_thread);

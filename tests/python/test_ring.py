@@ -257,6 +257,20 @@ def test_heartbeat_ahead_of_the_time_hides_no_death(writer, frames):
     assert frames.state == shmnumpy.State.ABSENT
 
 
+def test_writer_that_died_after_it_grew_ends_the_loop(writer):
+    """The reader was busy meanwhile, and cannot go over to the new segment."""
+    with shmnumpy.open(writer.name, until_eos=True) as frames:
+        writer.publish(solid(1), 64, 48)
+        assert frames.read(timeout=seconds(5)).number == 1
+        larger = RingWriter(writer.name, stride=0x20000, number=1, predecessor=writer)
+        for one in writer, larger:
+            one.words[ring_writer.HEARTBEAT // 8] -= 2 * 10**9
+            fcntl.flock(one.fd, fcntl.LOCK_UN)
+        assert frames.read(timeout=seconds(5)) is None
+        assert frames._ended()
+        larger.close()
+
+
 class Loads:
     """The words of a segment, which notes what is loaded and where the fences are."""
 
