@@ -282,8 +282,8 @@ static GstClockTime place(const Stream &stream, int64_t time) {
                                                   : pts;
 }
 
-// Gives the frame its place on the running time of this pipeline; false if there is none
-// yet, so soon after the one before.
+// Gives the frame its place on the running time of this pipeline, for which it may wait a
+// little; false if there is none.
 static bool stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
   Impl &impl = *self->impl;
   Stream &stream = impl.stream;
@@ -295,8 +295,11 @@ static bool stamp(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buffer) {
   if (zero) {
     const auto pts = static_cast<int64_t>(place(stream, due - *zero));
     // Nor ahead of the clock for good, with a writer that is faster than that.
-    if (pts > std::max<int64_t>({0, due - *zero, now - *zero}))
+    const int64_t early = pts - std::max<int64_t>({0, due - *zero, now - *zero});
+    if (early > static_cast<int64_t>(kStep))
       return false;
+    if (early > 0)
+      g_usleep(static_cast<gulong>(early / 1000 + 1));
     GST_BUFFER_PTS(buffer) = stream.last_pts = static_cast<GstClockTime>(pts);
   }
   stream.age = now - due;
@@ -328,8 +331,7 @@ static void count_frame(GstShmNumpySrc *self, const Frame &frame, GstBuffer *buf
   impl.counts.missed += frame.missed;
 }
 
-// GST_FLOW_CUSTOM_SUCCESS: the frame was overwritten meanwhile, there is a newer one; or
-// it came too soon.
+// GST_FLOW_CUSTOM_SUCCESS: the frame was overwritten meanwhile, there is a newer one.
 static GstFlowReturn take(GstShmNumpySrc *self, const Frame &frame, GstBuffer **result) {
   Impl &impl = *self->impl;
   GstVideoInfo info;
@@ -429,6 +431,8 @@ static GstFlowReturn gst_shm_numpy_src_create(GstPushSrc *src, GstBuffer **buffe
   while (flow == GST_FLOW_CUSTOM_SUCCESS) {
     const auto frame = reader.read(std::chrono::nanoseconds(patience(impl)));
     show_state(self);
+    if (frame)
+      vdn::wait_until_it_plays(GST_BASE_SRC(self), [&] { return reader.cancelled(); });
     if (reader.cancelled())
       return GST_FLOW_FLUSHING;
     if (frame)

@@ -27,4 +27,11 @@ std::optional<int64_t> running_time_zero(GstElement *element) {
   return base + before + (after - before) / 2 - now;
 }
 
+void wait_until_it_plays(GstBaseSrc *source, const std::function<bool()> &over) {
+  g_mutex_lock(&source->live_lock);
+  while (!source->live_running && !over())
+    g_cond_wait(&source->live_cond, &source->live_lock);
+  g_mutex_unlock(&source->live_lock);
+}
+
 } // namespace vdn

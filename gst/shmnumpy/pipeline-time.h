@@ -3,9 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
-#include <gst/gst.h>
+#include <gst/base/base.h>
 
 namespace vdn {
 
@@ -19,5 +20,10 @@ int64_t monotonic_now();
 // time, if its clock is that one; with another clock, as both stand at this moment. None
 // as long as it has no clock. Thread: any.
 std::optional<int64_t> running_time_zero(GstElement *element);
+
+// Until a live source plays, or `over`, which unlock() brings about: in PAUSED nothing
+// flows, and what is given its time there would have another afterwards. Thread:
+// streaming, in create().
+void wait_until_it_plays(GstBaseSrc *source, const std::function<bool()> &over);
 
 } // namespace vdn

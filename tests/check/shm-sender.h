@@ -73,7 +73,7 @@ public:
   GstBuffer *pull() {
     GstBuffer *buffer = gst_harness_pull(harness);
     fail_unless(buffer != nullptr, "no frame in state %s", state().c_str());
-    // What comes within a millisecond of it would be left out.
+    // Before it is due, one that is due earlier would be left out.
     const GstClockTime next =
         gst_element_get_base_time(element) + GST_BUFFER_PTS(buffer) + GST_MSECOND;
     fail_unless(wait_until([&] { return vdn::shm::monotonic_ns() > next; }));

@@ -377,10 +377,69 @@ GST_START_TEST(test_shmnumpysrc_colorimetry_out_of_range_is_left_out) {
 }
 GST_END_TEST
 
+// given a frame that comes within a millisecond of another, and then no more, then it is
+// not left out.
+GST_START_TEST(test_shmnumpysrc_last_frame_comes_however_soon) {
+  struct Second {
+    Sender &sender;
+    bool sent = false;
+  };
+  const Name name;
+  Sender sender(name);
+  Source source(name.text);
+  Second more{sender};
+  const auto send = [](GstPad *, GstPadProbeInfo *, gpointer data) {
+    auto *later = static_cast<Second *>(data);
+    if (!std::exchange(later->sent, true))
+      later->sender.send(rgb_frame(16, 16), 2);
+    return GST_PAD_PROBE_OK;
+  };
+  gst_pad_add_probe(source.harness->sinkpad, GST_PAD_PROBE_TYPE_BUFFER, send, &more,
+                    nullptr);
+  sender.send(rgb_frame(16, 16), 1);
+  for (int value : {1, 2}) {
+    GstBuffer *buffer = source.pull();
+    fail_unless_equals_int(value_of(buffer), value);
+    gst_buffer_unref(buffer);
+  }
+}
+GST_END_TEST
+
+// given a frame that comes while the pipeline is paused, then it has no time that lies
+// ahead afterwards, and those that follow need not wait for that.
+GST_START_TEST(test_shmnumpysrc_frame_in_paused_has_a_time_of_playing) {
+  const Name name;
+  Sender sender(name);
+  Source source(name.text);
+  const auto passes = [](GstClockTime time) {
+    const auto end = vdn::shm::monotonic_ns() + time;
+    fail_unless(shmtest::wait_until([=] { return vdn::shm::monotonic_ns() > end; }));
+  };
+  sender.send(rgb_frame(16, 16), 1);
+  gst_buffer_unref(source.pull());
+  gst_element_set_state(source.harness->element, GST_STATE_PAUSED);
+  passes(200 * GST_MSECOND);
+  sender.send(rgb_frame(16, 16), 2);
+  passes(100 * GST_MSECOND);
+  const GstClockTime base = source.base_time + 300 * GST_MSECOND;
+  gst_element_set_base_time(source.harness->element, base);
+  gst_element_set_state(source.harness->element, GST_STATE_PLAYING);
+  for (int value : {2, 3}) {
+    GstBuffer *buffer = gst_harness_pull(source.harness);
+    fail_unless_equals_int(value_of(buffer), value);
+    fail_unless(GST_BUFFER_PTS(buffer) + base < vdn::shm::monotonic_ns());
+    gst_buffer_unref(buffer);
+    sender.send(rgb_frame(16, 16), value + 1);
+  }
+}
+GST_END_TEST
+
 static Suite *shmnumpysrc_hostile_suite(void) {
   Suite *suite = suite_create("shmnumpysrc-hostile");
   TCase *tcase = tcase_create("hostile");
   suite_add_tcase(suite, tcase);
+  tcase_add_test(tcase, test_shmnumpysrc_last_frame_comes_however_soon);
+  tcase_add_test(tcase, test_shmnumpysrc_frame_in_paused_has_a_time_of_playing);
   tcase_add_test(tcase, test_shmnumpysrc_bad_names_are_refused_with_the_remedy);
   tcase_add_test(tcase, test_shmnumpysrc_timeout_names_the_ring_and_how_to_fill_it);
   tcase_add_test(tcase, test_shmnumpysrc_lying_descriptor_is_an_error);
