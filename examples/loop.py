@@ -79,7 +79,9 @@ def local_stream(args: argparse.Namespace) -> Iterator[None]:
     support, started = os.path.join(os.environ[READY], "tests", "support"), []
 
     def start(*arguments: str) -> str:
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        # They end with us, however that is.
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *arguments],
+                                   stdout=subprocess.PIPE, text=True)
         started.append(process)
         line = process.stdout.readline().strip()
         # Or it would wait for us to read.
@@ -150,7 +152,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"Open {link}", flush=True)
         end = time.monotonic() + args.seconds if args.seconds else None
         told, added, count = time.monotonic(), [], 0
-        for frame in frames:
+        while end is None or time.monotonic() < end:
+            frame = frames.read(timeout=0.5)
+            if frame is None:
+                if frames.state not in (shmnumpy.State.LIVE, shmnumpy.State.RECONNECTING):
+                    break
+                out.reconnecting()  # the last picture is repeated
+                continue
             out.write(work(frame.array), like=frame)
             count += 1
             added.append(frame.age * 1e3)
@@ -159,8 +167,6 @@ def run(args: argparse.Namespace) -> int:
                       f"{statistics.median(added):.1f} ms (median of {len(added)})",
                       flush=True)
                 told, added = time.monotonic(), []
-            if end is not None and time.monotonic() > end:
-                break
     return 0 if count else 1
 
 

@@ -86,6 +86,9 @@ class _Player:
                 self._error = LaunchError(
                     f"the pipeline's process ended by itself, with status {status}",
                     "what it said before is on stderr")
+        except Exception as error:  # of what logs, or half a line of a process that was killed
+            self._error = LaunchError("nobody hears the pipeline's process any more",
+                                      repr(error))
         finally:
             self._over.set()
 

@@ -228,6 +228,8 @@ def play(request, channel):
         import signal
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         follow(gst, pipeline, bus, watched, channel)
+    except Failure as failure:  # told at once: NULL may outlast the alarm
+        say(channel, "error", *failure.args)
     finally:
         import signal
         signal.alarm(STOP_SECONDS)

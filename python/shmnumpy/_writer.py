@@ -114,9 +114,21 @@ class _Place:
             self._library.shmnumpy_place_free(self.pointer)
 
 
-def _stop(library: ctypes.CDLL, pointer: int, process: int) -> None:
-    if os.getpid() == process:
-        library.shmnumpy_writer_stop(pointer)
+class _Handle:
+    """The writer in C++, until it is stopped: by close(), with the Writer or at exit."""
+
+    def __init__(self, library: ctypes.CDLL, pointer: int) -> None:
+        self.library, self.process = library, os.getpid()
+        self.lock = threading.Lock()
+        self.pointer: Optional[int] = pointer
+
+    def stop(self) -> None:
+        if os.getpid() != self.process:  # asked first: the lock may be held for ever here
+            return
+        with self.lock:
+            pointer, self.pointer = self.pointer, None
+        if pointer is not None:
+            self.library.shmnumpy_writer_stop(pointer)
 
 
 def _checked_rate(framerate: Any) -> Tuple[int, int]:
@@ -159,15 +171,13 @@ class Writer:
         self.name, self.format, self.framerate = name, pixel_format, _checked_rate(framerate)
         mode, file_name = _checked_mode(mode), os.fsencode(plain_name(name))
         self.dropped = 0
-        self._library, self._process = _library(), os.getpid()
-        self._lock = threading.Lock()
+        self._library = _library()
         error = _Error()
         pointer = self._library.shmnumpy_writer_start(file_name, mode, slots, error)
         if not pointer:
             raise error.raised()
-        self._pointer: Optional[int] = pointer
-        self._finish = weakref.finalize(self, _stop, self._library, pointer,
-                                        self._process)
+        self._handle = _Handle(self._library, pointer)
+        weakref.finalize(self, self._handle.stop)
 
     def write(self, array: Any, like: Optional[Frame] = None) -> Optional[int]:
         """Publish a copy of `array` and return its number, None if it had to be dropped.
@@ -220,13 +230,16 @@ class Writer:
         with self._held() as pointer:
             self._library.shmnumpy_writer_set_state(pointer, State.EOS)
 
+    def reconnecting(self) -> None:
+        """Tell readers that no frames come for a while, and the last one is stale; the next
+        frame tells that it is over."""
+        with self._held() as pointer:
+            self._library.shmnumpy_writer_set_state(pointer, State.RECONNECTING)
+
     def close(self) -> None:
         """Tell readers that the writer left, and remove the ring. In a forked child it is
         forgotten, and no more."""
-        if os.getpid() == self._process:
-            with self._lock:
-                self._pointer = None
-                self._finish()
+        self._handle.stop()
 
     def __enter__(self) -> "Writer":
         return self
@@ -249,13 +262,14 @@ class Writer:
     @contextlib.contextmanager
     def _held(self) -> Iterator[int]:
         """The writer in C++, for one thread."""
-        if os.getpid() != self._process:  # asked first: the lock may be held for ever here
-            raise RuntimeError(f"process {self._process} writes {self.name!r}: call "
+        handle = self._handle
+        if os.getpid() != handle.process:  # asked first: the lock may be held for ever here
+            raise RuntimeError(f"process {handle.process} writes {self.name!r}: call "
                                "create() with another name in this one")
-        with self._lock:
-            if self._pointer is None:
+        with handle.lock:
+            if handle.pointer is None:
                 raise ValueError(f"the writer of {self.name!r} is closed")
-            yield self._pointer
+            yield handle.pointer
 
     def _acquire(self, size: int) -> Optional[_Place]:
         error = _Error()

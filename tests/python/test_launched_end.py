@@ -53,6 +53,25 @@ def test_element_that_does_not_stop_is_left_behind():
     assert ends(child(frames)) and not left(frames.name)
 
 
+def test_cause_is_told_though_an_element_does_not_stop():
+    stuck = (f"{LIVE} ! identity error-after=20 ! tee name=t ! queue "
+             "! identity sleep-time=60000000 ! fakesink t. ! queue")
+    with shmnumpy.launch(pipeline=stuck) as frames:
+        with pytest.raises(shmnumpy.LaunchError, match="Failed after iterations"):
+            for _ in frames:
+                pass
+
+
+def test_half_a_line_of_a_killed_child_is_an_error(name, monkeypatch):
+    monkeypatch.setattr(shmnumpy._launch, "_PROGRAM",
+                        ["import os; os.write(1, b\"('error'\")"])
+    player = _Player(name, {})
+    player._thread.join()
+    with pytest.raises(shmnumpy.LaunchError, match="nobody hears"):
+        player.over()
+    player.stop()
+
+
 ENDS = {
     "exit": "sys.exit(3)",
     "os._exit": "os._exit(0)",

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import pipelines
 import shmnumpy
 from deadlines import seconds
+from launched import ends
 from loopback import PROGRAMS, ROOT, Process, Publisher
 from pipelines import needs_element
 
@@ -52,6 +54,41 @@ def test_viewer_sees_what_the_function_made(tmp_path):
         loop.close()
     left = f"loop-{loop.process.pid}"
     assert not [file for file in os.listdir("/dev/shm") if left in file]
+
+
+@needs_element
+def test_picture_stays_while_the_publisher_is_away(tmp_path):
+    (tmp_path / "mine.py").write_text("def same(picture):\n    return picture\n")
+    with Publisher(["abc"]) as publisher, Process(
+            [sys.executable, LOOP, "--server", publisher.server, "--view", "abc", "--push",
+             "result", "--work", "mine:same"], cwd=tmp_path) as loop:
+        loop.expect("added latency")
+        with shmnumpy.launch("result", server=publisher.server, signaling="hosted",
+                             timeout=seconds(20)) as frames:
+            assert frames.read()
+            away = publisher.publishers["abc"].process
+            away.send_signal(signal.SIGINT)
+            away.wait()
+            for _ in range(40):  # more than may have been on their way
+                assert frames.read()
+        loop.close()
+
+
+@needs_element
+def test_what_it_started_ends_with_it():
+    ready = os.path.dirname(os.path.dirname(PROGRAMS))
+    with Process([sys.executable, LOOP, "--local", "--work", "numpy:ascontiguousarray"],
+                 env={**os.environ, "SHMNUMPY_LOOP_READY": ready}) as loop:
+        loop.expect("Open ")
+        pid = loop.process.pid
+        children = [int(child) for task in os.listdir(f"/proc/{pid}/task") for child in
+                    open(f"/proc/{pid}/task/{task}/children").read().split()]
+        assert len(children) == 3
+        loop.process.kill()
+        assert all(ends(child) for child in children)
+    for ring in os.listdir("/dev/shm"):
+        if f"loop-{pid}-" in ring:
+            os.unlink(os.path.join("/dev/shm", ring))
 
 
 @needs_element

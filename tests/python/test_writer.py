@@ -257,6 +257,36 @@ def test_closed_writer_says_so(name):
         out.write(np.zeros((2, 2), np.uint8))
 
 
+LATE = """
+import atexit, sys, numpy as np
+def late():
+    try:
+        out.write(np.zeros((2, 2), np.uint8))
+    except ValueError as error:
+        print(error)
+atexit.register(late)  # the last to be called
+import shmnumpy
+out = shmnumpy.create(sys.argv[1], "GRAY8")
+out.write(np.zeros((2, 2), np.uint8))
+"""
+
+
+def test_writer_is_closed_at_exit(name):
+    done = subprocess.run([sys.executable, "-c", LATE, name], capture_output=True, text=True)
+    assert done.returncode == 0 and "closed" in done.stdout, done
+    assert not [file for file in os.listdir("/dev/shm") if name in file]
+
+
+def test_readers_are_told_that_frames_stop_for_a_while(name):
+    with shmnumpy.create(name, "GRAY8") as out, shmnumpy.open(name) as frames:
+        out.write(np.zeros((2, 2), np.uint8))
+        assert frames.state == shmnumpy.State.LIVE
+        out.reconnecting()
+        assert frames.state == shmnumpy.State.RECONNECTING
+        out.write(np.zeros((2, 2), np.uint8))
+        assert frames.state == shmnumpy.State.LIVE
+
+
 WRITES = """
 import os, signal, sys, numpy as np, shmnumpy
 out = shmnumpy.create(sys.argv[1], "GRAY8")
