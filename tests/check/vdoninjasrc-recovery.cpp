@@ -77,6 +77,59 @@ GST_START_TEST(test_recovery_server_loss_leaves_media_alone) {
 }
 GST_END_TEST
 
+// What is held up downstream is not taken for a sign that the publisher is back.
+GST_START_TEST(test_recovery_is_told_behind_the_last_frame) {
+  struct Seen {
+    bool hold = false, held = false, released = false;
+    std::string order; // b: a buffer, r: the event, |: what was held goes on
+  };
+  Watched<Seen> seen;
+  Scene scene;
+  auto publisher = scene.publish();
+  Player player(scene.source() + " src.video_0 ! queue name=queue "
+                                 "! fakesink sync=false async=false name=sink");
+  player.play();
+  player.expect_buffers("sink", 5);
+  const auto pipeline =
+      ObjPtr<GstObject>::adopt(gst_object_get_parent(GST_OBJECT(player.source())));
+  const auto queue =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(pipeline.get()), "queue"));
+  const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(queue.get(), "src"));
+  const auto look = [](GstPad *, GstPadProbeInfo *info, gpointer data) {
+    auto &all = *static_cast<Watched<Seen> *>(data);
+    const bool event = info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM;
+    if (event &&
+        !gst_event_has_name(GST_PAD_PROBE_INFO_EVENT(info), "vdoninja/reconnecting"))
+      return GST_PAD_PROBE_OK;
+    all.update([=](Seen &now) {
+      now.order += event ? 'r' : 'b';
+      now.held |= !event && now.hold;
+    });
+    if (!event && all.get().held && !all.get().released) {
+      all.wait(20s, [](const Seen &now) { return now.released; });
+      all.update([](Seen &now) { now.order += '|'; });
+    }
+    return GST_PAD_PROBE_OK;
+  };
+  gst_pad_add_probe(pad.get(),
+                    static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                                 GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+                    look, &seen, nullptr);
+  seen.update([](Seen &now) { now.hold = true; });
+  fail_unless(seen.wait(20s, [](const Seen &now) { return now.held; }));
+  publisher->stop();
+  player.expect("reconnecting",
+                [](const State &state) { return state.saw_state("reconnecting"); });
+  seen.update([](Seen &now) { now.released = true; });
+  const auto told = [](const Seen &now) {
+    const size_t at = now.order.find('|');
+    return at != std::string::npos && now.order.find('r', at) != std::string::npos;
+  };
+  fail_unless(seen.wait(20s, told), "%s", seen.get().order.c_str());
+  player.stop();
+}
+GST_END_TEST
+
 // While media plays without the server, that is tried more and more rarely; but at once
 // when the publisher leaves.
 GST_START_TEST(test_recovery_lost_stream_does_not_wait_for_the_socket) {
@@ -194,6 +247,7 @@ static Suite *recovery_suite() {
   tcase_add_test(tc, test_recovery_page_reload_without_goodbye);
   tcase_add_test(tc, test_recovery_killed_publisher_returns_with_another_codec_and_size);
   tcase_add_test(tc, test_recovery_server_loss_leaves_media_alone);
+  tcase_add_test(tc, test_recovery_is_told_behind_the_last_frame);
   tcase_add_test(tc, test_recovery_server_and_publisher_die_together);
   tcase_add_test(tc, test_recovery_ice_restart);
   tcase_add_test(tc, test_recovery_newer_publisher_of_the_same_id_takes_over);

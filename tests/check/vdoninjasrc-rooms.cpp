@@ -120,6 +120,22 @@ GST_START_TEST(test_room_who_leaves_loses_its_pad_if_asked) {
 }
 GST_END_TEST
 
+// Who was there is no reason to say that nobody came.
+GST_START_TEST(test_room_that_was_full_has_no_timeout) {
+  Scene scene;
+  auto one = join(scene, "one", 320);
+  Player player(scene.source("room=room1 on-leave=remove timeout=3") + branches(1),
+                {"sink0"});
+  player.play();
+  player.expect_buffers("sink0", 2);
+  one->stop();
+  player.expect("the pad gone",
+                [](const State &state) { return state.removed.size() == 1; });
+  fail_if(player.wait(4s, [](const State &state) { return !state.errors.empty(); }), "%s",
+          player.describe().c_str());
+}
+GST_END_TEST
+
 // Keyframes are the heaviest packets: only who needs one is asked.
 GST_START_TEST(test_room_unmuted_guest_alone_is_asked_for_a_keyframe) {
   Scene scene;
@@ -173,6 +189,7 @@ static Suite *rooms_suite() {
   tcase_add_test(tc, test_room_max_streams_is_a_limit);
   tcase_add_test(tc, test_room_who_leaves_keeps_its_pad);
   tcase_add_test(tc, test_room_who_leaves_loses_its_pad_if_asked);
+  tcase_add_test(tc, test_room_that_was_full_has_no_timeout);
   tcase_add_test(tc, test_room_unmuted_guest_alone_is_asked_for_a_keyframe);
   tcase_add_test(tc, test_room_of_another_password_stays_dark);
   return suite;

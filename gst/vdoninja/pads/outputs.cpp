@@ -258,15 +258,36 @@ void Outputs::set_rotation(const std::string &stream_id, int degrees) {
       gst_vdoninja_src_pad_set_rotation(output->src_pad(), degrees);
 }
 
+// At once, and once more behind the last frame, which may be on its way for longer.
 void Outputs::set_reconnecting(const std::string &stream_id, bool active) {
-  for (auto &output : outputs_)
-    if (output->stream_id == stream_id)
-      gst_pad_push_event(
-          output->pad.get(),
-          gst_event_new_custom(
-              GST_EVENT_CUSTOM_DOWNSTREAM_OOB,
-              gst_structure_new("vdoninja/reconnecting", "active", G_TYPE_BOOLEAN,
-                                static_cast<gboolean>(active), nullptr)));
+  const auto event = [active](GstEventType type) {
+    return gst_event_new_custom(
+        type, gst_structure_new("vdoninja/reconnecting", "active", G_TYPE_BOOLEAN,
+                                static_cast<gboolean>(active), nullptr));
+  };
+  for (auto &output : outputs_) {
+    if (output->stream_id != stream_id)
+      continue;
+    gst_pad_push_event(output->pad.get(), event(GST_EVENT_CUSTOM_DOWNSTREAM_OOB));
+    if (active && gst_vdoninja_src_pad_get_buffers(output->src_pad()) > 0)
+      push_later(output->pad.get(), event(GST_EVENT_CUSTOM_DOWNSTREAM));
+  }
+}
+
+// Downstream may hold the event up.
+void Outputs::push_later(GstPad *pad, GstEvent *event) {
+  struct Later {
+    ObjPtr<GstPad> pad;
+    EventPtr event;
+  };
+  gst_element_call_async(
+      element_,
+      [](GstElement *, gpointer data) {
+        auto *later = static_cast<Later *>(data);
+        gst_pad_push_event(later->pad.get(), later->event.release());
+      },
+      new Later{ObjPtr<GstPad>::ref(pad), EventPtr(event)},
+      [](gpointer data) { delete static_cast<Later *>(data); });
 }
 
 void Outputs::request_keyframes(const std::string &stream_id) {
@@ -380,6 +401,7 @@ void Outputs::remove(const std::string &stream_id) {
   auto gone = [&](const std::unique_ptr<Output> &output) {
     if (output->stream_id != stream_id)
       return false;
+    had_buffers_ |= gst_vdoninja_src_pad_get_buffers(output->src_pad()) > 0;
     forget(*output);
     // EOS waits for a buffer that is on its way, so not here.
     gst_element_call_async(
@@ -411,9 +433,10 @@ void Outputs::clear() {
 }
 
 bool Outputs::has_delivered() const {
-  return std::any_of(outputs_.begin(), outputs_.end(), [](const auto &output) {
-    return gst_vdoninja_src_pad_get_buffers(output->src_pad()) > 0;
-  });
+  return had_buffers_ ||
+         std::any_of(outputs_.begin(), outputs_.end(), [](const auto &output) {
+           return gst_vdoninja_src_pad_get_buffers(output->src_pad()) > 0;
+         });
 }
 
 } // namespace vdn

@@ -161,6 +161,7 @@ private:
   void forget(Output &output);
   void end_those_that_wait();
   void finish(GstPad *pad);
+  void push_later(GstPad *pad, GstEvent *event);
 
   Loop &loop_;
   GstElement *element_;
@@ -176,6 +177,7 @@ private:
   unsigned latency_; // ms, as declared
   LatencyChoice latency_choice_;
   bool finished_ = false;
+  bool had_buffers_ = false; // a pad that was removed
   unsigned next_id_ = 1;
   unsigned next_video_ = 0;
   unsigned next_audio_ = 0;
