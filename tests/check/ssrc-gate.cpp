@@ -99,6 +99,7 @@ public:
     fail_unless(pads_.wait(20s, [&](const auto &pads) { return pads.count(ssrc) > 0; }),
                 "SSRC %u did not get through", ssrc);
   }
+  size_t jitterbuffers() const { return jitterbuffers_.get().size(); }
   void time_out(guint ssrc) { g_signal_emit_by_name(rtpbin_, "on-timeout", 0, ssrc); }
 
   const std::shared_ptr<SsrcGate> gate = std::make_shared<SsrcGate>();
@@ -159,6 +160,19 @@ GST_START_TEST(test_ssrc_gate_lets_through_what_was_announced_and_answered) {
   receiver.gate->answered(data_and_video());
   receiver.expect_through(kVideo);
   receiver.expect_dropped(kStranger);
+}
+GST_END_TEST
+
+// Each has a jitterbuffer with a thread, also what the gate drops.
+GST_START_TEST(test_ssrc_gate_has_room_for_few) {
+  Receiver receiver;
+  receiver.gate->answered(data_and_video());
+  receiver.expect_through(kVideo);
+  for (guint ssrc = 10000; ssrc < 11000; ssrc++)
+    for (int i = 0; i < 2; i++)
+      receiver.push(ssrc);
+  fail_unless(receiver.jitterbuffers() <= 64, "%zu", receiver.jitterbuffers());
+  receiver.push(kVideo);
 }
 GST_END_TEST
 
@@ -249,6 +263,7 @@ static Suite *ssrc_gate_suite() {
   tcase_add_checked_fixture(tc, connection_debug_init, nullptr);
   tcase_add_test(tc, test_ssrc_gate_lets_through_what_was_announced_and_answered);
   tcase_add_test(tc, test_ssrc_gate_holds_what_is_no_media);
+  tcase_add_test(tc, test_ssrc_gate_has_room_for_few);
   tcase_add_test(tc, test_ssrc_gate_lets_strangers_through_where_media_come_first);
   tcase_add_test(tc, test_ssrc_gate_holds_a_new_line_until_it_is_answered);
   tcase_add_test(tc, test_ssrc_gate_knows_what_webrtcbin_has_forgotten);

@@ -16,6 +16,8 @@ constexpr char kKeptChannels[] = "vdoninja-channels";
 // Whoever is on the other side needs one, and the web client one more for each file.
 constexpr unsigned kMostChannels = 64;
 constexpr unsigned kBinsOfChannel = 2;
+// Camera, microphone and screen, repeats, and what they were before a change.
+constexpr unsigned kMostSsrcs = 256;
 
 class KeptChannels {
 public:
@@ -163,6 +165,19 @@ void Connection::on_channel_bin(GstBin *, GstElement *child, gpointer data) {
       connection.fail(CONNECTION_ERROR_WEBRTC, "the other side opened more than " +
                                                    std::to_string(kMostChannels) +
                                                    " data channels");
+    });
+}
+
+// rtpsession remembers each source that RTP or RTCP names, without a limit, and its
+// statistics tell of all. Thread: webrtcbin's.
+void Connection::on_new_ssrc(GstElement *, guint, guint, gpointer data) {
+  auto *at = static_cast<Hook *>(data);
+  const auto self = at->lock<Connection>();
+  if (self && ++self->ssrcs_ == kMostSsrcs + 1)
+    run_later<Connection>(*at, [](Connection &connection) {
+      connection.fail(CONNECTION_ERROR_WEBRTC, "the other side named more than " +
+                                                   std::to_string(kMostSsrcs) +
+                                                   " sources of RTP");
     });
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "connection.h"
 
+#include <algorithm>
+
 #include <sys/random.h>
 
 #include "fingerprint.h"
@@ -97,6 +99,10 @@ bool Connection::make_webrtcbin(GError **error) {
 void Connection::watch_inside(bool receives) {
   keep_channels(webrtc_.get());
   hook(webrtc_.get(), "element-added", G_CALLBACK(on_channel_bin));
+  const auto rtpbin =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
+  if (rtpbin)
+    hook(rtpbin.get(), "on-new-ssrc", G_CALLBACK(on_new_ssrc));
   g_signal_connect(webrtc_.get(), "element-added", G_CALLBACK(on_element_added),
                    GINT_TO_POINTER(receives));
 }
@@ -127,11 +133,12 @@ void Connection::stop() {
     g_signal_handler_disconnect(object.get(), id);
   handlers_.clear();
   // webrtcbin drops unanswered promises when it stops, and GLib then warns.
-  for (GstPromise **promise : {&pending_, &path_promise_})
-    if (*promise) {
-      gst_promise_interrupt(*promise);
-      g_clear_pointer(promise, gst_promise_unref);
-    }
+  if (path_promise_)
+    pending_.push_back(std::exchange(path_promise_, nullptr));
+  for (GstPromise *promise : std::exchange(pending_, {})) {
+    gst_promise_interrupt(promise);
+    gst_promise_unref(promise);
+  }
 }
 
 void Connection::close() {
@@ -159,16 +166,19 @@ GstPromise *Connection::promise(Step step) {
     std::shared_ptr<GstStructure> copy(reply ? gst_structure_copy(reply)
                                              : gst_structure_new_empty("reply"),
                                        gst_structure_free);
-    run_later<Connection>(waiting->hook, [copy, step = waiting->step](Connection &self) {
-      g_clear_pointer(&self.pending_, gst_promise_unref);
+    auto reply_came = [promise, copy, step = waiting->step](Connection &self) {
+      auto &pending = self.pending_;
+      pending.erase(std::find(pending.begin(), pending.end(), promise));
+      gst_promise_unref(promise);
       step(self, copy.get());
-    });
+    };
+    run_later<Connection>(waiting->hook, std::move(reply_came));
   };
-  pending_ = gst_promise_new_with_change_func(
+  pending_.push_back(gst_promise_new_with_change_func(
       answered,
       new Waiting{{weak_from_this(), loop_.shared_from_this()}, std::move(step)},
-      [](gpointer data) { delete static_cast<Waiting *>(data); });
-  return pending_;
+      [](gpointer data) { delete static_cast<Waiting *>(data); }));
+  return pending_.back();
 }
 
 bool Connection::reply_failed(const GstStructure *reply, const char *what) {

@@ -183,23 +183,25 @@ private:
   static ObjPtr<GObject> dtls_transport(GstElement *webrtc);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer receives);
   static void on_channel_bin(GstBin *webrtc, GstElement *child, gpointer hook);
+  static void on_new_ssrc(GstElement *rtpbin, guint, guint, gpointer hook);
 
   ConnectionConfig config_;
   const Address &me_;
   ObjPtr<GstWebRTCDataChannel> channel_;
   std::atomic<unsigned> channel_bins_{0}; // ever made
+  std::atomic<unsigned> ssrcs_{0};        // ever heard of
   std::vector<std::pair<ObjPtr<GObject>, gulong>> handlers_;
   bool remote_set_ = false;
   bool verified_ = false;
   bool channel_ready_ = false;
   LinkState link_state_ = LinkState::kNew;
-  GstPromise *pending_ = nullptr; // owned; the one webrtcbin has not answered yet
-  struct Path {                   // "host udp 192.0.2.1:5000"
+  std::vector<GstPromise *> pending_; // owned; those that webrtcbin has not answered yet
+  struct Path {                       // "host udp 192.0.2.1:5000"
     std::string local, remote;
     bool relayed = false;
   };
   Path path_;
-  GstPromise *path_promise_ = nullptr; // owned, as pending_
+  GstPromise *path_promise_ = nullptr; // owned, as those
 
   std::deque<Candidate> remote_candidates_; // until the remote description is set
   size_t candidates_seen_ = 0;

@@ -14,6 +14,9 @@ namespace {
 constexpr auto kBuffers = static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
                                                        GST_PAD_PROBE_TYPE_BUFFER_LIST);
 
+// Camera, microphone, screen and what they were before a change.
+constexpr guint kMostStreams = 64;
+
 using GatePtr = std::shared_ptr<SsrcGate>;
 
 void free_gate(gpointer data, GClosure *) {
@@ -101,6 +104,8 @@ void on_timeout(GstElement *, guint, guint ssrc, gpointer data) {
 } // namespace
 
 void SsrcGate::install(GstElement *rtpbin, const std::shared_ptr<SsrcGate> &gate) {
+  // Each has a jitterbuffer with a thread, and what is dropped has one, too.
+  g_object_set(rtpbin, "max-streams", kMostStreams, nullptr);
   g_signal_connect(rtpbin, "pad-added", G_CALLBACK(on_pad_added), nullptr);
   connect(rtpbin, "new-jitterbuffer", G_CALLBACK(on_new_jitterbuffer), gate);
   connect(rtpbin, "on-timeout", G_CALLBACK(on_timeout), gate);
