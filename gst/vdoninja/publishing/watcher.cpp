@@ -5,6 +5,7 @@
 
 #include "elements-of.h"
 #include "made-by.h"
+#include "report-gate.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_session_debug);
 #define GST_CAT_DEFAULT vdoninja_session_debug
@@ -26,6 +27,21 @@ OfferedFormat format_of(const MediaTrack &track, int payload_type) {
   const SdpFacts facts = track.sdp();
   return {payload_type, facts.encoding_name, facts.clock_rate, facts.channels,
           facts.fmtp};
+}
+
+// Thread: streaming.
+GstPadProbeReturn on_reports(GstPad *, GstPadProbeInfo *info, gpointer gate) {
+  return static_cast<ReportGate *>(gate)->admits(GST_PAD_PROBE_INFO_BUFFER(info),
+                                                 g_get_monotonic_time())
+             ? GST_PAD_PROBE_OK
+             : GST_PAD_PROBE_DROP;
+}
+
+// Thread: webrtcbin's.
+void on_rtpbin_pad_added(GstElement *, GstPad *pad, gpointer) {
+  if (g_str_has_prefix(GST_PAD_NAME(pad), "recv_rtcp_sink"))
+    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_reports, new ReportGate,
+                      [](gpointer gate) { delete static_cast<ReportGate *>(gate); });
 }
 
 } // namespace
@@ -79,8 +95,17 @@ bool Watcher::setup(GError **error) {
                 "webrtcbin does not start; GST_DEBUG=webrtcbin:5 says why");
     return false;
   }
-  negotiate();
   return true;
+}
+
+void Watcher::set_time(GstClock *clock, GstClockTime base_time) {
+  if (closed_)
+    return;
+  gst_pipeline_use_clock(GST_PIPELINE(pipeline_.get()), clock);
+  gst_element_set_clock(pipeline_.get(), clock);
+  gst_element_set_base_time(pipeline_.get(), base_time);
+  for (const auto &element : elements_of(gst_bin_iterate_recurse(bin_.get())))
+    gst_element_set_base_time(element.get(), base_time);
 }
 
 // Thread: any.
@@ -116,6 +141,7 @@ void Watcher::set_up_rtpbin() {
   g_object_set(rtpbin.get(), "rtcp-sync-send-time", FALSE, nullptr);
   g_signal_connect(rtpbin.get(), "element-added", G_CALLBACK(on_rtpbin_element_added),
                    nullptr);
+  g_signal_connect(rtpbin.get(), "pad-added", G_CALLBACK(on_rtpbin_pad_added), nullptr);
   if (config_.paced)
     hook(webrtc_.get(), "request-aux-sender", G_CALLBACK(on_request_aux_sender));
 }
@@ -223,8 +249,8 @@ void Watcher::dispose() {
   disposer_->dispose(home_, std::move(pipeline_), stop_pipeline);
 }
 
-// A bin takes its children down step by step: a webrtcbin in NULL that is not locked would
-// be taken up to PAUSED first, with all its threads and sockets.
+// A bin takes its children down step by step: a webrtcbin in NULL that is not locked
+// would be taken up to PAUSED first, with all its threads and sockets.
 void Watcher::stop_pipeline(GstElement *pipeline) {
   for (const auto &webrtc : elements_of(
            gst_bin_iterate_all_by_element_factory_name(GST_BIN(pipeline), "webrtcbin"))) {
