@@ -21,10 +21,11 @@ public:
   }
   unsigned after(double seconds) {
     for (int i = 0; i < seconds * 10; i++, now_us_ += kSecond / 10)
-      rate.update(now_us_);
+      changed += rate.update(now_us_);
     return rate.kbit_s();
   }
   bool changes() { return rate.update(now_us_); }
+  unsigned changed = 0; // how often
 
 private:
   int64_t now_us_ = 50 * kSecond;
@@ -59,6 +60,23 @@ GST_START_TEST(test_rate_goes_down_at_once_and_up_each_second) {
   fail_unless_equals_int(show.after(0.3), 1200);
   show.set("a", 1300);
   fail_unless_equals_int(show.after(0.5), 1200);
+}
+GST_END_TEST
+
+// An estimate creeps, and some encoders make a keyframe of each change.
+GST_START_TEST(test_rate_little_is_no_change) {
+  Show show;
+  for (unsigned i = 0; i < 600; i++) {
+    show.set("a", 1000 + i);
+    show.after(0.1);
+  }
+  fail_unless(show.changed <= 8, "%u", show.changed);
+  const unsigned rate = show.rate.kbit_s();
+  fail_unless(rate >= 1480, "%u", rate);
+  show.set("a", rate - rate / 50);
+  fail_unless_equals_int(show.after(5), rate);
+  show.set("a", 5000);
+  fail_unless_equals_int(show.after(2), 2400);
 }
 GST_END_TEST
 
@@ -156,6 +174,7 @@ static Suite *rate_suite(void) {
   Suite *suite = suite_create("rate");
   TCase *cases = tcase_create("rate");
   suite_add_tcase(suite, cases);
+  tcase_add_test(cases, test_rate_little_is_no_change);
   tcase_add_test(cases, test_rate_lowest_healthy_viewer_decides);
   tcase_add_test(cases, test_rate_goes_down_at_once_and_up_each_second);
   tcase_add_test(cases, test_rate_one_viewer_may_be_as_slow_as_it_likes);

@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kSecond = 1000000;
 constexpr int64_t kSlowAfterUs = 2 * kSecond, kFastAfterUs = 5 * kSecond;
 constexpr int64_t kRaiseGapUs = kSecond;
+constexpr double kMuchMore = 1.08, kMuchLess = 0.97; // less than that is no change
 // Several viewers share no less than this part of the highest rate.
 constexpr unsigned kSharedFloor = 4;
 constexpr double kHealthy = 0.8; // of the floor
@@ -74,7 +75,10 @@ bool SharedRate::update(int64_t now_us) {
     judge(&viewer, least, now_us);
   const unsigned rate = wanted(least);
   const bool soon = changed_us_ != kNone && now_us - changed_us_ < kRaiseGapUs;
-  if (rate == kbit_s_ || (rate > kbit_s_ && soon))
+  // Some encoders make a keyframe of each change.
+  const bool little = rate < limits_.max && rate > limits_.min &&
+                      rate < kbit_s_ * kMuchMore && rate > kbit_s_ * kMuchLess;
+  if (rate == kbit_s_ || little || (rate > kbit_s_ && soon))
     return false;
   kbit_s_ = rate;
   changed_us_ = now_us;
