@@ -240,6 +240,29 @@ GST_START_TEST(test_input_encodes_sound_without_gaps) {
 GST_END_TEST
 
 // What is not live comes at its time, whether somebody listens or not.
+// The pipeline's running time is 0 then, and those below it know another.
+GST_START_TEST(test_input_goes_on_after_a_pause_and_a_seek) {
+  Ear ear;
+  InputShow show("videotestsrc name=source ! video/x-raw,width=160,height=120");
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(5);
+  GstElement *pipeline = show.pipeline();
+  gst_element_set_state(pipeline, GST_STATE_PAUSED);
+  gst_element_set_start_time(pipeline, 60 * GST_SECOND); // as if it had played so long
+  show.play();
+  gst_element_set_state(pipeline, GST_STATE_PAUSED);
+  gst_element_seek_simple(show.child("source").get(), GST_FORMAT_TIME,
+                          GST_SEEK_FLAG_FLUSH, 0);
+  gst_element_set_start_time(pipeline, 0); // as it does when a sink was flushed
+  const gint64 begun = g_get_monotonic_time();
+  show.play();
+  ear.expect_more(5);
+  const gint64 took = g_get_monotonic_time() - begun;
+  fail_unless(took < 5 * G_USEC_PER_SEC * time_factor(), "%.1f s", took / 1e6);
+  show.assert_quiet();
+}
+GST_END_TEST
+
 // As a receiver moves it once it knows how picture and sound belong together.
 GST_START_TEST(test_input_lets_sound_follow_its_time_stamps) {
   constexpr GstClockTimeDiff kMove = 30 * GST_MSECOND, kFrame = 20 * GST_MSECOND;
@@ -440,6 +463,7 @@ static Suite *input_suite() {
   tcase_add_test(tc, test_input_encodes_nothing_while_muted);
   tcase_add_test(tc, test_input_encodes_sound_without_gaps);
   tcase_add_test(tc, test_input_lets_sound_follow_its_time_stamps);
+  tcase_add_test(tc, test_input_goes_on_after_a_pause_and_a_seek);
   tcase_add_test(tc, test_input_waits_for_the_clock_where_upstream_is_not_live);
   tcase_add_test(tc, test_input_need_not_wait_for_the_clock);
   tcase_add_test(tc, test_input_passes_what_is_encoded);

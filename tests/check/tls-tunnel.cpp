@@ -213,8 +213,15 @@ GST_START_TEST(test_tls_tunnel_ends_what_the_client_ends) {
 GST_END_TEST
 
 GST_START_TEST(test_tls_tunnel_tells_a_cause_once) {
-  guint16 closed = EchoServer().port();
-  Tunnel tunnel(closed);
+  // Bound, and nobody listens: nor will somebody else's server meanwhile.
+  const auto closed = ObjPtr<GSocket>::adopt(g_socket_new(
+      G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, nullptr));
+  const auto any = ObjPtr<GSocketAddress>::adopt(
+      g_inet_socket_address_new_from_string("127.0.0.1", 0));
+  fail_unless(g_socket_bind(closed.get(), any.get(), FALSE, nullptr));
+  const auto bound =
+      ObjPtr<GSocketAddress>::adopt(g_socket_get_local_address(closed.get(), nullptr));
+  Tunnel tunnel(g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(bound.get())));
   for (int i = 0; i < 5; i++)
     fail_unless(read_all(tunnel.connect().get()).empty());
   await_told(tunnel, "Connection refused");

@@ -160,6 +160,29 @@ GST_START_TEST(test_id_in_use_on_a_custom_server) {
 }
 GST_END_TEST
 
+// As when a microphone comes to a camera, and goes again: the clocks have another zero.
+GST_START_TEST(test_another_clock_after_a_pause) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene));
+  Player player(scene.line());
+  const auto pipeline =
+      ObjPtr<GstObject>::adopt(gst_object_get_parent(GST_OBJECT(sending.sink())));
+  for (const GstClockType type :
+       {GST_CLOCK_TYPE_REALTIME, GST_CLOCK_TYPE_MONOTONIC, GST_CLOCK_TYPE_REALTIME}) {
+    sending.set_state(GST_STATE_PAUSED);
+    const auto clock = ObjPtr<GstClock>::adopt(
+        GST_CLOCK(g_object_new(GST_TYPE_SYSTEM_CLOCK, "clock-type", type, nullptr)));
+    gst_pipeline_use_clock(GST_PIPELINE(pipeline.get()), clock.get());
+    sending.play();
+    player.play();
+    player.expect_buffers("sink", 15);
+    Player fresh(scene.line());
+    fresh.play();
+    fresh.expect_buffers("sink", 15);
+  }
+}
+GST_END_TEST
+
 // It may not hear that somebody went: who asks again under the same id is served, as soon
 // as it is clear that nobody is there any more. Others notice nothing.
 GST_START_TEST(test_viewer_that_was_killed_comes_back) {
@@ -231,6 +254,7 @@ static Suite *vdoninjasink_lifecycle_suite() {
   tcase_add_test(tc, test_webrtcbins_stop_for_good);
   tcase_add_test(tc, test_null_while_sixteen_connect);
   tcase_add_test(tc, test_properties_change_while_it_plays);
+  tcase_add_test(tc, test_another_clock_after_a_pause);
   tcase_add_test(tc, test_id_in_use_on_a_custom_server);
   tcase_add_test(tc, test_viewer_that_was_killed_comes_back);
   tcase_add_test(tc, test_viewers_that_were_killed_go);

@@ -7,6 +7,7 @@
 
 #include "input-bin.h"
 #include "input-pad.h"
+#include "running-time.h"
 
 namespace vdn {
 
@@ -407,17 +408,6 @@ void Input::learn_liveness(GstPad *pad) {
     passing_->set_sync(sync);
 }
 
-// NONE while there is no clock.
-GstClockTime Input::running_now() const {
-  GstElement *element = bin_.get();
-  const auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element));
-  if (GST_STATE(element) != GST_STATE_PLAYING || !clock)
-    return gst_element_get_start_time(element);
-  const GstClockTime now = gst_clock_get_time(clock.get());
-  const GstClockTime base = gst_element_get_base_time(element);
-  return now > base ? now - base : 0;
-}
-
 GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   if (flow_ == GST_FLOW_OK && !tee_ && !passing_)
     refuse(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
@@ -429,7 +419,7 @@ GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   }
   learn_liveness(pad);
   bool jumped = false;
-  buffer = retimer_.pass(buffer, running_now(), live_, &jumped);
+  buffer = retimer_.pass(buffer, running_time_now(bin_.get()), live_, &jumped);
   if (!buffer)
     return GST_FLOW_OK;
   if (jumped && !std::exchange(jump_told_, true))

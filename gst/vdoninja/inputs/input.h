@@ -98,7 +98,6 @@ private:
   gboolean event(GstPad *pad, GstObject *parent, GstEvent *event);
   void resume();
   void learn_liveness(GstPad *pad);
-  GstClockTime running_now() const;
   bool set_caps(GstCaps *caps);
   bool set_raw(GstCaps *caps);
   bool set_encoded(GstCaps *caps, const EncodingFacts &facts);

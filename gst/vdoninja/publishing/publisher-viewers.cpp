@@ -203,8 +203,10 @@ std::shared_ptr<Watcher> Publisher::make_watcher(const std::string &peer,
   WatcherObserver &observer = *this;
   auto watcher = Watcher::create(loop_, home_, disposer_, presence_.address(), secret_,
                                  std::move(config), observer, error);
-  if (watcher)
+  if (watcher) {
     observer_.webrtcbin_ready(peer, watcher->webrtcbin());
+    watcher->negotiate();
+  }
   return watcher;
 }
 

@@ -71,6 +71,9 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
 }
 
 void Publisher::set_time(ObjPtr<GstClock> clock, GstClockTime base_time) {
+  if (clock_ && clock_.get() != clock.get())
+    for (auto &[peer, viewer] : viewers_)
+      viewer.watcher->set_time(clock.get(), base_time);
   clock_ = std::move(clock);
   config_.connection.base_time = base_time;
   announce();

@@ -21,6 +21,8 @@ constexpr gint64 kAnswerWithinUs = 15 * G_USEC_PER_SEC;
 constexpr gint64 kConnectWithinUs = 20 * G_USEC_PER_SEC;
 // Packets; a minute or two of video.
 constexpr guint64 kMostUnreported = 20000;
+constexpr double kUnreportedPerKbitS = 1.25; // packets of 1200 bytes in 12 s
+constexpr gint64 kReportedWithinUs = 10 * G_USEC_PER_SEC;
 
 bool is_video(const Feed &feed) {
   return feed.track()->is_video();
@@ -120,17 +122,22 @@ void Watcher::take_feedback(const std::vector<SentPacket> &packets) {
   if (closed_ || !pacer)
     return;
   const PacerState state = pacer_state(pacer);
-  packets_at_feedback_ = state.counts.packets;
+  if (std::any_of(packets.begin(), packets.end(), [now](const SentPacket &packet) {
+        return packet.size > 0 && now - packet.sent_us < kReportedWithinUs;
+      }))
+    packets_at_feedback_ = state.counts.packets;
   if (damage_.asks(state.damaged, bandwidth_.overused_us(), now))
     observer_.keyframe_wanted(*this, KeyframeCause::kDamaged);
 }
 
-// rtpsession remembers each packet until it is reported: without an end, for whoever
-// promises reports and sends none.
+// rtpsession remembers each packet until that or a later one is reported: without an end,
+// for whoever promises reports and sends none, or of old packets alone.
 bool Watcher::owes_reports() const {
   GstElement *pacer = pacer_;
+  const guint64 limit =
+      std::max<guint64>(kMostUnreported, config_.limits.max_kbit_s * kUnreportedPerKbitS);
   return transport_cc_ && pacer &&
-         pacer_state(pacer).counts.packets > packets_at_feedback_ + kMostUnreported;
+         pacer_state(pacer).counts.packets > packets_at_feedback_ + limit;
 }
 
 void Watcher::tell_pacer() {
@@ -158,12 +165,16 @@ void Watcher::read_reports() {
   for (guint i = 0; sources && i < sources->n_values; i++) {
     const GstStructure *source = gst_value_get_structure(&sources->values[i]);
     gboolean internal = FALSE, reported = FALSE;
-    guint lost = 0, round_trip = 0;
+    guint ssrc = 0, lost = 0, round_trip = 0, highest = 0, sent = 0;
     if (gst_structure_get(source, "internal", G_TYPE_BOOLEAN, &internal, "have-rb",
                           G_TYPE_BOOLEAN, &reported, nullptr) &&
         internal && reported &&
-        gst_structure_get(source, "rb-fractionlost", G_TYPE_UINT, &lost, "rb-round-trip",
-                          G_TYPE_UINT, &round_trip, nullptr)) {
+        gst_structure_get(source, "ssrc", G_TYPE_UINT, &ssrc, "rb-fractionlost",
+                          G_TYPE_UINT, &lost, "rb-round-trip", G_TYPE_UINT, &round_trip,
+                          "rb-exthighestseq", G_TYPE_UINT, &highest, "rb-lsr",
+                          G_TYPE_UINT, &sent, nullptr) &&
+        // rtpsession has the last one until the next comes.
+        std::exchange(reports_[ssrc], {highest, sent}) != std::pair(highest, sent)) {
       const gint64 now = g_get_monotonic_time();
       if (round_trip)
         bandwidth_.set_round_trip(gint64(round_trip) * G_USEC_PER_SEC / 65536);

@@ -72,6 +72,10 @@ public:
                                          GError **error);
   ~Watcher() override;
 
+  // Offers what it has; called once.
+  void negotiate();
+  // The clock is another now.
+  void set_time(GstClock *clock, GstClockTime base_time);
   void handle_answer(const Message &message, bool over_channel);
   // Of its video, when there is no word of its network, and of its pacer.
   void set_limits(const BandwidthLimits &limits);
@@ -118,7 +122,6 @@ private:
   void failed(const GError *error) override;
   void dispose() override;
 
-  void negotiate();
   void offer_created(const GstStructure *reply);
   void offer_applied(const GstStructure *reply);
   void answer_applied(const GstStructure *reply);
@@ -158,6 +161,8 @@ private:
   bool has_feedback_ = false;
   bool transport_cc_ = false;       // promised by its answer
   guint64 packets_at_feedback_ = 0; // that had been sent
+  // By SSRC: what the last receiver report of it was about.
+  std::map<guint, std::pair<guint, guint>> reports_;
   Bandwidth bandwidth_;
   DamageWatch damage_;
   std::atomic<GstElement *> pacer_{nullptr}; // borrowed, in webrtc_

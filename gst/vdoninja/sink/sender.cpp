@@ -21,10 +21,9 @@ std::string lower(const char *text) {
 }
 
 // The picture's size, as far as it is known.
-void look_at_caps(const Input &input, Served *served) {
-  const auto tracks = input.tracks();
-  served->video_codec = lower(facts_of(tracks.front()->encoding()).name);
-  const CapsPtr caps(tracks.front()->caps());
+void look_at_caps(const MediaTrack &track, Served *served) {
+  served->video_codec = lower(facts_of(track.encoding()).name);
+  const CapsPtr caps(track.caps());
   if (!caps)
     return;
   const GstStructure *s = gst_caps_get_structure(caps.get(), 0);
@@ -77,6 +76,9 @@ GstClockTime Sender::play() {
     clock = ObjPtr<GstClock>::adopt(gst_system_clock_obtain());
   if (epoch_ == GST_CLOCK_TIME_NONE)
     epoch_ = gst_element_get_base_time(element_);
+  else if (clock_ && clock_.get() != clock.get()) // may be before the new one's zero
+    epoch_ += gst_clock_get_time(clock.get()) - gst_clock_get_time(clock_.get());
+  clock_ = clock;
   loop_->post([this, clock, epoch = epoch_] {
     publisher_->set_time(clock, epoch);
     if (std::exchange(paused_, false) && !muted_)
@@ -111,11 +113,12 @@ void Sender::look_at_inputs(bool complete_only) {
   Served served;
   for (bool video : {true, false})
     for (const auto &input : inputs_) {
-      if (input->is_video() != video || input->tracks().empty())
+      auto tracks = input->tracks(); // which may be others the next time
+      if (input->is_video() != video || tracks.empty())
         continue;
-      media.push_back({video ? MediaKind::kVideo : MediaKind::kAudio, input->tracks()});
       if (video)
-        look_at_caps(*input, &served);
+        look_at_caps(*tracks.front(), &served);
+      media.push_back({video ? MediaKind::kVideo : MediaKind::kAudio, std::move(tracks)});
     }
   if (complete_only && !media.empty() && media.size() < inputs_.size()) {
     if (!patience_) {

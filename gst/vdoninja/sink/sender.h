@@ -98,6 +98,7 @@ private:
   bool paused_ = false;
   bool muted_ = false; // by the user
   // Of the viewers' pipelines, from the first PLAYING on. Thread: the state change's.
+  ObjPtr<GstClock> clock_; // of the epoch
   GstClockTime epoch_ = GST_CLOCK_TIME_NONE;
 };
 
