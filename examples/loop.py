@@ -34,6 +34,7 @@ from work_function import work_function
 import shmnumpy
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+ENDS = (shmnumpy.State.EOS, shmnumpy.State.STOPPED, shmnumpy.State.ABSENT)
 READY = "SHMNUMPY_LOOP_READY"  # set once everything is built and can be found
 
 
@@ -155,9 +156,10 @@ def run(args: argparse.Namespace) -> int:
         while end is None or time.monotonic() < end:
             frame = frames.read(timeout=0.5)
             if frame is None:
-                if frames.state not in (shmnumpy.State.LIVE, shmnumpy.State.RECONNECTING):
+                if frames.state == shmnumpy.State.RECONNECTING:
+                    out.reconnecting()  # the last picture is repeated
+                elif frames.state in ENDS:
                     break
-                out.reconnecting()  # the last picture is repeated
                 continue
             out.write(work(frame.array), like=frame)
             count += 1

@@ -168,7 +168,10 @@ GstPromise *Connection::promise(Step step) {
                                        gst_structure_free);
     auto reply_came = [promise, copy, step = waiting->step](Connection &self) {
       auto &pending = self.pending_;
-      pending.erase(std::find(pending.begin(), pending.end(), promise));
+      const auto at = std::find(pending.begin(), pending.end(), promise);
+      if (at == pending.end())
+        return; // stop() has let go of it
+      pending.erase(at);
       gst_promise_unref(promise);
       step(self, copy.get());
     };
