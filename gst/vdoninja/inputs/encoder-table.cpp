@@ -170,8 +170,7 @@ const std::vector<EncoderRow> &rows() {
         {"packet-loss-percentage", "5"},
         {"audio-type", "generic"},
         // Chromium wants time stamps without gaps, and lip sync that they follow
-        // upstream:
-        // the default would let them be 40 ms away for good.
+        // upstream: the default would let them be 40 ms away for good.
         {"perfect-timestamp", "true"},
         {"tolerance", "10000000"}},
        {"bitrate", "$bps"},
