@@ -269,7 +269,7 @@ GST_START_TEST(test_wire_unlinked_channel_closes_by_itself) {
       encoder.get(), "pad-removed",
       G_CALLBACK(+[](GstElement *, GstPad *, std::atomic<unsigned> *count) { ++*count; }),
       &removed);
-  unlink_channels(channel.webrtcbin);
+  give_up_channels(channel.webrtcbin);
   loopback.publisher->close_channels();
   fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
   fail_unless_equals_int(removed, 0);
@@ -298,7 +298,7 @@ GST_START_TEST(test_wire_channel_that_closes_is_waited_for) {
                    &release);
   loopback.publisher->close_channels();
   fail_unless(release.began.wait(kLoopbackLimit, [](bool began) { return began; }));
-  unlink_channels(channel.webrtcbin);
+  give_up_channels(channel.webrtcbin);
   release.went_on.update([](bool &went_on) { went_on = true; });
   fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
   fail_if(release.overlapped);

@@ -96,7 +96,7 @@ void PublisherSession::close(bool abruptly) {
   for (const gulong handler : channel_handlers_)
     g_signal_handler_disconnect(channel_.get(), handler);
   channel_handlers_.clear();
-  unlink_channels(webrtc_.get());
+  give_up_channels(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
   stop_left_behind(webrtc_.get());
   // After NULL, as its source has a raw pointer to it, and before webrtcbin goes, to

@@ -196,7 +196,7 @@ void TestViewer::drop_pipeline() {
   if (channel_)
     g_signal_handlers_disconnect_by_data(channel_.get(), this);
   channel_.reset();
-  unlink_channels(webrtc_.get());
+  give_up_channels(webrtc_.get());
   gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
   stop_left_behind(webrtc_.get());
   webrtc_.reset();

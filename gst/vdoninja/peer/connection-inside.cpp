@@ -82,28 +82,6 @@ void cut_from_channel(GstElement *channel_bin) {
     gst_element_set_bus(child.get(), nullptr);
 }
 
-// What a channel was given and a peer does not take is waited for without an end, in
-// NULL too (1.22 to 1.26: gstsctpenc.c, gst_sctp_enc_sink_chain()), until its pad is
-// flushed. That goes no further, as DTLS has a goodbye to send.
-void give_up_unsent(GstElement *webrtc) {
-  for (const auto &encoder : elements_of(
-           gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtc), "sctpenc"))) {
-    const auto src =
-        ObjPtr<GstPad>::adopt(gst_element_get_static_pad(encoder.get(), "src"));
-    gst_pad_add_probe(
-        src.get(), GST_PAD_PROBE_TYPE_EVENT_FLUSH,
-        [](GstPad *, GstPadProbeInfo *, gpointer) { return GST_PAD_PROBE_DROP; }, nullptr,
-        nullptr);
-    gst_element_foreach_sink_pad(
-        encoder.get(),
-        [](GstElement *, GstPad *pad, gpointer) -> gboolean {
-          gst_pad_send_event(pad, gst_event_new_flush_start());
-          return TRUE;
-        },
-        nullptr);
-  }
-}
-
 } // namespace
 
 void Connection::set_base_time(GstClockTime time) {
@@ -214,8 +192,7 @@ void Connection::stop_webrtcbin(GstElement *webrtc) {
     GST_WARNING_OBJECT(webrtc,
                        "no receiving bin was found: another version of webrtcbin? "
                        "It may not stop cleanly");
-  give_up_unsent(webrtc);
-  unlink_channels(webrtc);
+  give_up_channels(webrtc);
   gst_element_set_state(webrtc, GST_STATE_NULL);
   stop_left_behind(webrtc);
   if (auto *kept = g_object_get_data(G_OBJECT(webrtc), kKeptChannels))
