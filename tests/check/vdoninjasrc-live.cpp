@@ -190,7 +190,7 @@ GST_START_TEST(test_live_keyframe_that_never_comes_is_told) {
   show.publish();
   Player player(show.source() + video_sink());
   player.play();
-  player.expect_warning("sends no keyframe");
+  player.expect_warning("no keyframe arrives");
   const auto state = show.publisher->state();
   const unsigned asked = state.viewers.at(0).status.keyframe_requests;
   fail_unless(asked >= 3 && asked <= 9, "%u requests", asked);

@@ -261,12 +261,11 @@ void Outputs::watch(Output &output) {
 // Depayloaders let nothing through before one. It may come yet.
 void Outputs::tell_of_no_keyframe(Output &output) {
   if (!std::exchange(output.told_no_keyframe, true))
-    report(
-        GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED,
-        std::string("packets come for ") + GST_PAD_NAME(output.pad.get()) +
-            ", and no picture: the publisher sends no keyframe, which it was asked for "
-            "several times; it is asked again",
-        false);
+    report(GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED,
+           std::string("packets come for ") + GST_PAD_NAME(output.pad.get()) +
+               ", and no picture: no keyframe arrives, which the publisher was asked for "
+               "several times; it is asked again",
+           false);
 }
 
 // A decoder that worked is made anew: some cannot follow a change of resolution. One that
