@@ -12,8 +12,9 @@ from typing import Iterator, NamedTuple
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.M)
 PYTEST = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.M)
 REASON = re.compile(r"^(?:SKIPPED \[|skip: ).*", re.M)
-# GstCheck's line, or pytest's heading.
-FAILURE = re.compile(r"^(?:\S+:\d+:[FE]:.*|_+ (?:ERROR |test_).{,160})", re.M)
+# GstCheck's line with what follows of its message, or pytest's heading.
+FAILURE = re.compile(r"^(?:\S+:\d+:[FE]:.*(?:\n(?!\S+:\d+:[FE]:|Check suite |\d+%: ).+){,12}"
+                     r"|_+ (?:ERROR |test_).*)", re.M)
 SKIPPED = ("SKIP", "EXPECTEDFAIL")
 
 
@@ -63,6 +64,12 @@ def read(path: str) -> Iterator[dict]:
         pass
 
 
+def failures(output: str) -> Iterator[str]:
+    for message in FAILURE.findall(output):
+        for line in message.split("\n"):
+            yield line[:160]
+
+
 def main() -> int:
     total, tests = Count(), list(read(sys.argv[1]))
     for test in tests:
@@ -82,8 +89,8 @@ def main() -> int:
     for test in tests:
         if judge(test).failed:
             output = test.get("stdout", "") + test.get("stderr", "")
-            print(f"Failed in {test['name']} ({test['result']}):",
-                  *FAILURE.findall(output), sep="\n  ")
+            print(f"Failed in {test['name']} ({test['result']}):", *failures(output),
+                  sep="\n  ")
     if not tests:
         print("\nNo test ran.")
         total = Count(failed=1)
