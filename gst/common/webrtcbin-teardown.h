@@ -11,7 +11,7 @@ namespace vdn {
 // flushed. That goes no further, as DTLS has a goodbye to send.
 inline void give_up_unsent(GstElement *sctpenc) {
   const auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(sctpenc, "src"));
-  gst_pad_add_probe(
+  const gulong probe = gst_pad_add_probe(
       src.get(), GST_PAD_PROBE_TYPE_EVENT_FLUSH,
       [](GstPad *, GstPadProbeInfo *, gpointer) { return GST_PAD_PROBE_DROP; }, nullptr,
       nullptr);
@@ -22,6 +22,7 @@ inline void give_up_unsent(GstElement *sctpenc) {
         return TRUE;
       },
       nullptr);
+  gst_pad_remove_probe(src.get(), probe);
 }
 
 // sctpenc frees the socket of the association in NULL. A channel that its peer has closed
@@ -56,6 +57,17 @@ inline void give_up_channels(GstElement *webrtcbin) {
     g_array_unref(transceivers);
 }
 
+// One that does not come up, as its association is being closed already, has started its
+// task all the same, and nothing stops that (1.22 to 1.26: gstsctpenc.c,
+// gst_sctp_enc_change_state()): it waits until its queue is flushed.
+inline void stop_task(GstElement *sctpenc) {
+  const auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(sctpenc, "src"));
+  gst_pad_set_active(src.get(), TRUE); // an inactive one takes no event
+  gst_pad_send_event(src.get(), gst_event_new_flush_start());
+  gst_pad_stop_task(src.get());
+  gst_pad_set_active(src.get(), FALSE);
+}
+
 // To be called when a webrtcbin is in NULL, and with it its thread. sctpenc and sctpdec
 // are locked until DTLS is connected; when their state was let go while NULL had passed
 // them by, they run on, and the last reference waits for their threads for ever. Thread:
@@ -66,6 +78,9 @@ inline void stop_left_behind(GstElement *webrtcbin) {
          return GST_STATE(element) != GST_STATE_NULL;
        }))
     gst_element_set_state(child.get(), GST_STATE_NULL);
+  for (const auto &sctpenc : elements_of(
+           gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc")))
+    stop_task(sctpenc.get());
 }
 
 } // namespace vdn

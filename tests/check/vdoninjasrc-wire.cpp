@@ -38,12 +38,16 @@ struct Channel {
     g_signal_connect(player.pipeline(), "deep-element-added", G_CALLBACK(on_element),
                      this);
   }
-  // Of sctpenc, to which it is linked.
-  ObjPtr<GstPad> sctp_pad() const {
-    const auto encoders = elements_of(
+  // sctpenc, by which it sends.
+  ObjPtr<GstElement> sender() const {
+    auto encoders = elements_of(
         gst_bin_iterate_all_by_element_factory_name(GST_BIN(webrtcbin), "sctpenc"));
     fail_unless_equals_int(encoders.size(), 1);
-    return ObjPtr<GstPad>::ref(static_cast<GstPad *>(encoders[0]->sinkpads->data));
+    return std::move(encoders[0]);
+  }
+  // Of that, to which it is linked.
+  ObjPtr<GstPad> sctp_pad() const {
+    return ObjPtr<GstPad>::ref(static_cast<GstPad *>(sender()->sinkpads->data));
   }
   // Threads: the loop's, webrtcbin's and the pool's.
   static void on_element(GstBin *, GstBin *, GstElement *element, Channel *self) {
@@ -262,14 +266,13 @@ GST_END_TEST
 GST_START_TEST(test_wire_unlinked_channel_closes_by_itself) {
   Talk talk;
   auto &[loopback, player, channel] = talk;
-  const auto encoder =
-      ObjPtr<GstElement>::adopt(gst_pad_get_parent_element(channel.sctp_pad().get()));
+  const auto encoder = channel.sender();
   std::atomic<unsigned> removed{0};
   g_signal_connect(
       encoder.get(), "pad-removed",
       G_CALLBACK(+[](GstElement *, GstPad *, std::atomic<unsigned> *count) { ++*count; }),
       &removed);
-  give_up_channels(channel.webrtcbin);
+  unlink_channels(encoder.get());
   loopback.publisher->close_channels();
   fail_unless(channel.closed.wait(kLoopbackLimit, [](bool closed) { return closed; }));
   fail_unless_equals_int(removed, 0);
@@ -305,24 +308,40 @@ GST_START_TEST(test_wire_channel_that_closes_is_waited_for) {
 }
 GST_END_TEST
 
-// Given an element that NULL passed by, as webrtcbin's thread lets it go at that moment,
-// when the connection ends, then it is stopped and freed.
-GST_START_TEST(test_wire_element_that_was_passed_by_is_stopped) {
-  Talk talk;
-  auto &[loopback, player, channel] = talk;
+// Ends `talk`; what its channel sends with is freed.
+void assert_sender_is_freed(Talk &talk, ObjPtr<GstElement> sender) {
   Watched<bool> freed{false};
-  auto encoder =
-      ObjPtr<GstElement>::adopt(gst_pad_get_parent_element(channel.sctp_pad().get()));
-  gst_element_set_locked_state(encoder.get(), TRUE);
   g_object_weak_ref(
-      G_OBJECT(encoder.get()),
+      G_OBJECT(sender.get()),
       [](gpointer seen, GObject *) {
         static_cast<Watched<bool> *>(seen)->update([](bool &value) { value = true; });
       },
       &freed);
-  encoder.reset();
-  player.stop();
+  sender.reset();
+  talk.player.stop();
   fail_unless(freed.wait(kLoopbackLimit, [](bool value) { return value; }));
+}
+
+// Given an element that NULL passed by, as webrtcbin's thread lets it go at that moment,
+// when the connection ends, then it is stopped and freed.
+GST_START_TEST(test_wire_element_that_was_passed_by_is_stopped) {
+  Talk talk;
+  auto encoder = talk.channel.sender();
+  gst_element_set_locked_state(encoder.get(), TRUE);
+  assert_sender_is_freed(talk, std::move(encoder));
+}
+GST_END_TEST
+
+// Given one that did not come up, as its association was in use, when the connection
+// ends, then it is stopped and freed.
+GST_START_TEST(test_wire_element_that_failed_is_stopped) {
+  Talk talk;
+  auto encoder = talk.channel.sender();
+  gst_element_set_locked_state(encoder.get(), TRUE);
+  gst_element_set_state(encoder.get(), GST_STATE_NULL);
+  fail_unless_equals_int(gst_element_set_state(encoder.get(), GST_STATE_PLAYING),
+                         GST_STATE_CHANGE_FAILURE);
+  assert_sender_is_freed(talk, std::move(encoder));
 }
 GST_END_TEST
 
@@ -440,6 +459,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_unlinked_channel_closes_by_itself);
   tcase_add_test(tc, test_wire_channel_that_closes_is_waited_for);
   tcase_add_test(tc, test_wire_element_that_was_passed_by_is_stopped);
+  tcase_add_test(tc, test_wire_element_that_failed_is_stopped);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);
   tcase_add_test(tc, test_wire_video_that_nobody_takes_is_not_sent);
   tcase_add_test(tc, test_wire_no_limit_of_bitrate_any_longer);
