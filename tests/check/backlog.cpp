@@ -78,6 +78,15 @@ void assert_taken(Line &line, gint64 ms, const char *expected) {
   fail_unless_equals_string(taken.c_str(), expected);
 }
 
+// Of `line`, and no others.
+void assert_drops(const Line &line, guint64 disposable, guint64 before_keyframe,
+                  guint64 given_up) {
+  const auto &drops = line.backlog.drops();
+  fail_unless_equals_uint64(drops.disposable, disposable);
+  fail_unless_equals_uint64(drops.before_keyframe, before_keyframe);
+  fail_unless_equals_uint64(drops.given_up, given_up);
+}
+
 void assert_taken(const std::string &kinds, gint64 ms, const char *expected) {
   Line line;
   line.push(kinds);
@@ -101,6 +110,21 @@ GST_END_TEST
 GST_START_TEST(test_backlog_skips_to_the_newest_keyframe) {
   assert_taken("PPKPEPKPP", 200, "E +6 7 8");
   assert_taken("KPPPPPP", 200, "0 1 2 3 4 5 6"); // none waits
+}
+GST_END_TEST
+
+GST_START_TEST(test_backlog_tells_why_it_drops) {
+  Line line;
+  line.push("KBPBBPP");
+  line.take(105);
+  assert_drops(line, 1, 0, 0);
+  line.push("PPKPP");
+  line.take(300);
+  assert_drops(line, 1, 2, 0);
+  line.backlog.clear();
+  line.push("PPK"); // the two have nothing to refer to
+  line.take(320);
+  assert_drops(line, 1, 2, 2);
 }
 GST_END_TEST
 
@@ -169,7 +193,7 @@ GST_START_TEST(test_backlog_gives_up_beyond_the_bound) {
   line.count = 303; // of now
   line.push("PPKP");
   assert_taken(line, 3070, "+305 306");
-  fail_unless_equals_uint64(line.backlog.dropped(), 6);
+  assert_drops(line, 0, 0, 6);
   fail_unless_equals_int(line.backlog.skips(), 1);
 }
 GST_END_TEST
@@ -220,8 +244,8 @@ GST_START_TEST(test_backlog_who_is_held_up_does_not_fill_memory) {
     line.push(second % 2 ? "CGPPGPPGPP" : "CKPPGPPGPP");
     line.push(std::string(90, second == 3599 ? 'P' : 'G'));
   }
-  fail_unless(line.backlog.dropped() > 23000, "%u",
-              static_cast<unsigned>(line.backlog.dropped()));
+  fail_unless(line.backlog.drops().all() > 23000, "%u",
+              static_cast<unsigned>(line.backlog.drops().all()));
   const std::string taken = line.take(10 * line.count);
   fail_unless(taken.size() < 2000, "%s", taken.c_str());
 }
@@ -296,7 +320,7 @@ GST_START_TEST(test_backlog_late_ones_wait_less) {
   fail_unless_equals_int(*line.backlog.due(), 60 * kMs);
   assert_taken(line, 90, "1");
   fail_if(line.backlog.due().has_value());
-  fail_unless_equals_uint64(line.backlog.dropped(), 0);
+  fail_unless_equals_uint64(line.backlog.drops().all(), 0);
 }
 GST_END_TEST
 
@@ -308,6 +332,7 @@ static Suite *backlog_suite() {
   tcase_add_test(tc, test_backlog_late_ones_wait_less);
   tcase_add_test(tc, test_backlog_drops_what_nobody_refers_to);
   tcase_add_test(tc, test_backlog_skips_to_the_newest_keyframe);
+  tcase_add_test(tc, test_backlog_tells_why_it_drops);
   tcase_add_test(tc, test_backlog_latency_is_no_lateness);
   tcase_add_test(tc, test_backlog_spreads_what_waits_over_a_silence);
   tcase_add_test(tc, test_backlog_spreads_no_longer_than_the_silence);

@@ -5,6 +5,8 @@
 
 #include <gst/check/gstcheck.h>
 
+#include "decode-times.h"
+
 using vdn::Freezes;
 
 namespace {
@@ -72,6 +74,27 @@ GST_START_TEST(test_freezes_do_not_count_a_pause) {
 }
 GST_END_TEST
 
+// The second of three goes in before the first comes out, one is never shown, and of one
+// it is not known when it went in.
+GST_START_TEST(test_freezes_decoding_takes_from_in_to_out) {
+  vdn::DecodeTimes times;
+  fail_unless_equals_int(times.p95(), 0);
+  times.given(0, 10 * kMs);
+  times.given(1, 12 * kMs);
+  times.came_out(0, 15 * kMs);
+  times.given(2, 16 * kMs);
+  times.given(3, 17 * kMs);
+  times.came_out(1, 20 * kMs);
+  times.came_out(3, 19 * kMs);
+  times.came_out(9, 99 * kMs);
+  fail_unless_equals_int(times.p95(), 8 * kMs);
+  for (GstClockTime pts = 100; pts < 1000; pts++) // none of them comes out
+    times.given(pts, 0);
+  times.came_out(100, 3600 * 1000 * kMs);
+  fail_unless_equals_int(times.p95(), 8 * kMs);
+}
+GST_END_TEST
+
 static Suite *freezes_suite() {
   Suite *suite = suite_create("freezes");
   TCase *tc = tcase_create("freezes");
@@ -80,6 +103,7 @@ static Suite *freezes_suite() {
   tcase_add_test(tc, test_freezes_are_counted);
   tcase_add_test(tc, test_freezes_do_not_count_a_pause);
   tcase_add_test(tc, test_freezes_depend_on_what_is_usual);
+  tcase_add_test(tc, test_freezes_decoding_takes_from_in_to_out);
   return suite;
 }
 

@@ -293,14 +293,14 @@ GST_START_TEST(test_repair_timing_a_silence_is_not_repaired) {
       Stream stream;
       stream.timing.keep_all(keeps_all);
       stream.arrive(100);
-      const uint16_t first = stream.next;
+      const uint16_t oldest = stream.next;
       stream.next = static_cast<uint16_t>(stream.next + lost);
       stream.now += 3000 * kMs;
       const bool skips =
           stream.timing.arrived(stream.next, stream.picture * 3000, false, stream.now);
-      const auto last = static_cast<uint16_t>(stream.next++ - 1);
+      const auto newest = static_cast<uint16_t>(stream.next++ - 1);
       fail_unless_equals_int(skips, !keeps_all && lost > 1);
-      for (uint16_t number : {first, last})
+      for (uint16_t number : {oldest, newest})
         fail_unless_equals_int(stream.timing.requested(number, stream.now), !skips);
       fail_unless(stream.timing.requested(stream.lose(), stream.now));
       fail_unless_equals_int(

@@ -124,6 +124,18 @@ GST_START_TEST(test_stats_tell_how_well_it_comes) {
   fail_unless(width == 320 && height == 180, "%d x %d", width, height);
   fail_unless(fps > 1 && decoding > 0 && longest > 0 && delay >= 0 && freezes < 99);
   fail_unless(latency >= 25, "%u", latency);
+  gdouble late = -1, slow = 0;
+  fail_unless(gst_structure_get(pad, "late-ms-p95", G_TYPE_DOUBLE, &late, "decode-ms-p95",
+                                G_TYPE_DOUBLE, &slow, nullptr));
+  fail_unless(late >= 0 && late < 5000 && slow > 0 && slow < 5000, "%g, %g", late, slow);
+  fail_unless(number(pad, "frames-received") >= number(pad, "frames-decoded") &&
+              number(pad, "frames-decoded") >= 40);
+  fail_unless(number(pad, "keyframes") >= 1 &&
+              number(pad, "keyframes") < number(pad, "frames-received"));
+  fail_unless_equals_uint64(number(pad, "dropped"),
+                            number(pad, "dropped-disposable") +
+                                number(pad, "dropped-before-keyframe") +
+                                number(pad, "dropped-given-up"));
   const GstStructure *rtp = item_with(list_of(stream, "rtp"), "media", "video");
   fail_unless_equals_uint64(number(rtp, "given-up"), 0);
   fail_unless(number(rtp, "repaired") <= number(rtp, "missed"));

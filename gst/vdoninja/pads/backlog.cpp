@@ -58,7 +58,7 @@ bool Backlog::is_too_much(gint64 now_us) const {
 
 std::optional<Backlog::Item> Backlog::pop(gint64 now_us) {
   while (!items_.empty()) {
-    if (items_.front().buffer && drops(items_.front(), now_us))
+    if (items_.front().buffer && drop_some(items_.front(), now_us))
       continue;
     if (*due() > now_us)
       break;
@@ -92,22 +92,22 @@ std::optional<gint64> Backlog::due() const {
 }
 
 // Whether something was dropped, `head`, which is the first, among it.
-bool Backlog::drops(const Item &head, gint64 now_us) {
+bool Backlog::drop_some(const Item &head, gint64 now_us) {
   const gint64 late = lateness(head, now_us);
   if (late > limits_.bound_us) {
     give_up(now_us);
     return true;
   }
-  if ((needs_keyframe_ && !head.keyframe) ||
-      (limits_.drop_us && late > limits_.drop_us && head.disposable)) {
+  const bool undecodable = needs_keyframe_ && !head.keyframe;
+  if (undecodable || (limits_.drop_us && late > limits_.drop_us && head.disposable)) {
     asks_ |= needs_keyframe_;
-    drop_before(items_.begin() + 1);
+    drop_before(items_.begin() + 1, undecodable ? &Drops::given_up : &Drops::disposable);
     return true;
   }
   if (limits_.skip_us && late > limits_.skip_us) {
     const auto keyframe = newest_keyframe();
     if (keyframe != items_.end() && keyframe != items_.begin()) {
-      drop_before(keyframe);
+      drop_before(keyframe, &Drops::before_keyframe);
       return true;
     }
   }
@@ -128,15 +128,15 @@ void Backlog::give_up(gint64 now_us) {
     end = items_.end();
   needs_keyframe_ |= limits_.keyframes;
   asks_ |= end == items_.end() || !limits_.keyframes;
-  drop_before(end);
+  drop_before(end, &Drops::given_up);
 }
 
-void Backlog::drop_before(Items::iterator end) {
+void Backlog::drop_before(Items::iterator end, guint64 Drops::*why) {
   Items kept;
   for (auto at = items_.begin(); at != end; ++at) {
     if (at->buffer) {
       bytes_ -= cost(*at);
-      dropped_++;
+      (drops_.*why)++;
       skips_ += !std::exchange(gap_, true);
     } else {
       keep(kept, std::move(*at));
@@ -156,7 +156,7 @@ Backlog::Items::iterator Backlog::newest_keyframe() {
 
 void Backlog::clear() {
   needs_keyframe_ |= limits_.keyframes;
-  drop_before(items_.end());
+  drop_before(items_.end(), &Drops::given_up);
 }
 
 bool Backlog::asks(gint64 now_us) {

@@ -37,6 +37,14 @@ public:
     gint64 ideal_us = 0; // when it would have come at best; 0: when it did
   };
 
+  // Buffers that were dropped: those that were late and no other refers to; what came
+  // before a keyframe that waited; the rest, as it waited for too long, was too much, or
+  // came before the keyframe that is needed then.
+  struct Drops {
+    guint64 disposable = 0, before_keyframe = 0, given_up = 0;
+    guint64 all() const { return disposable + before_keyframe + given_up; }
+  };
+
   explicit Backlog(const BacklogLimits &limits) : limits_(limits) {}
 
   void set_latency(gint64 us) { latency_us_ = us; }
@@ -56,15 +64,15 @@ public:
   // Whether to ask for a keyframe now; at most once a second.
   bool asks(gint64 now_us);
 
-  guint64 dropped() const { return dropped_; } // buffers
-  unsigned skips() const { return skips_; }    // times that some were dropped in a row
+  const Drops &drops() const { return drops_; }
+  unsigned skips() const { return skips_; } // times that some were dropped in a row
 
 private:
   using Items = std::deque<Item>;
 
-  bool drops(const Item &head, gint64 now_us);
+  bool drop_some(const Item &head, gint64 now_us);
   bool is_too_much(gint64 now_us) const;
-  void drop_before(Items::iterator end);
+  void drop_before(Items::iterator end, guint64 Drops::*why);
   void give_up(gint64 now_us);
   Items::iterator newest_keyframe();
   static size_t cost(const Item &item) {
@@ -85,7 +93,7 @@ private:
   bool gap_ = false; // some were dropped since the last buffer
   bool asks_ = false;
   gint64 asked_us_ = G_MININT64 / 2;
-  guint64 dropped_ = 0;
+  Drops drops_;
   unsigned skips_ = 0;
 };
 

@@ -110,19 +110,37 @@ void watch_decoder(GstElement *decoder, std::shared_ptr<Progress> progress) {
       [](gpointer data) { delete static_cast<Shared *>(data); });
 }
 
-void watch_pictures(GstElement *decoder, std::shared_ptr<Shown> shown) {
-  using Shared = std::shared_ptr<Shown>;
-  auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, "src"));
+// Calls `see` for each buffer of the decoder's pad `name`.
+void watch_buffers(GstElement *decoder, const char *name, std::shared_ptr<Shown> shown,
+                   void (*see)(Shown &, GstBuffer *)) {
+  struct Watch {
+    std::shared_ptr<Shown> shown;
+    void (*see)(Shown &, GstBuffer *);
+  };
+  auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, name));
   gst_pad_add_probe(
-      src.get(), GST_PAD_PROBE_TYPE_BUFFER,
-      [](GstPad *, GstPadProbeInfo *, gpointer data) {
-        Shown &seen = **static_cast<Shared *>(data);
-        Lock lock(seen.mutex);
-        seen.freezes.shown(g_get_monotonic_time());
+      pad.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      [](GstPad *, GstPadProbeInfo *info, gpointer data) {
+        const auto &watch = *static_cast<Watch *>(data);
+        watch.see(*watch.shown, gst_pad_probe_info_get_buffer(info));
         return GST_PAD_PROBE_OK;
       },
-      new Shared(std::move(shown)),
-      [](gpointer data) { delete static_cast<Shared *>(data); });
+      new Watch{std::move(shown), see},
+      [](gpointer data) { delete static_cast<Watch *>(data); });
+}
+
+void watch_pictures(GstElement *decoder, const std::shared_ptr<Shown> &shown) {
+  watch_buffers(decoder, "sink", shown, [](Shown &seen, GstBuffer *buffer) {
+    Lock lock(seen.mutex);
+    seen.times.given(GST_BUFFER_PTS(buffer), g_get_monotonic_time());
+  });
+  watch_buffers(decoder, "src", shown, [](Shown &seen, GstBuffer *buffer) {
+    const gint64 now = g_get_monotonic_time();
+    Lock lock(seen.mutex);
+    seen.freezes.shown(now);
+    seen.times.came_out(GST_BUFFER_PTS(buffer), now);
+    seen.decoded++;
+  });
 }
 
 void set_true_if_present(GstElement *element, const char *property) {

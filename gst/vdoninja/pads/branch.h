@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "codec.h"
+#include "decode-times.h"
 #include "freezes.h"
 #include "mutex.h"
 #include "playout.h"
@@ -22,6 +23,8 @@ namespace vdn {
 struct Shown {
   Mutex mutex;
   Freezes freezes GUARDED_BY(mutex);
+  DecodeTimes times GUARDED_BY(mutex);
+  guint64 decoded GUARDED_BY(mutex) = 0;
 };
 
 struct BranchRequest {

@@ -309,7 +309,7 @@ void Outputs::drop_branch(Output &output) {
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
   gst_pad_unlink(output.source.pad.get(), sink.get());
   gst_vdoninja_src_pad_set_source(output.src_pad(), nullptr);
-  output.dropped += output.branch.progress->dropped;
+  output.earlier = output.pictures();
   disposer_->dispose(GST_BIN(element_), std::move(output.branch.bin));
   output.branch = Branch();
   output.branch_id = 0;

@@ -62,6 +62,17 @@ struct Outputs::Output {
     const guint64 working = branch.progress->working_us;
     return working - std::min(working, pushing);
   }
+  // What came and what of it was dropped, of all branches.
+  PlayoutStats pictures() const {
+    PlayoutStats sum =
+        branch.playout ? playout_stats(branch.playout.get()) : PlayoutStats();
+    sum.frames += earlier.frames;
+    sum.keyframes += earlier.keyframes;
+    sum.drops.disposable += earlier.drops.disposable;
+    sum.drops.before_keyframe += earlier.drops.before_keyframe;
+    sum.drops.given_up += earlier.drops.given_up;
+    return sum;
+  }
   // What the branch gives, or could give while it gives nothing.
   CapsPtr given_caps() const {
     auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(branch.bin.get(), "src"));
@@ -100,7 +111,7 @@ struct Outputs::Output {
   unsigned next_request_ms = 0;
   bool produced = false; // by this branch
   Timer watch_timer;
-  guint64 dropped = 0;        // by earlier branches
+  PlayoutStats earlier;       // of earlier branches
   guint64 measured_bytes = 0; // up to the last measurement of the bitrate
   guint bitrate = 0;          // as told downstream
   guint64 pushing_us = 0;     // of the pad, when this branch began

@@ -5,6 +5,7 @@
 
 #include "lateness.h"
 #include "mutex.h"
+#include "recent.h"
 #include "rtp-pad.h"
 
 using vdn::Backlog;
@@ -23,6 +24,8 @@ struct Impl {
   std::condition_variable changed;
   Backlog backlog GUARDED_BY(mutex);
   vdn::Lateness lateness GUARDED_BY(mutex);
+  vdn::PlayoutStats stats GUARDED_BY(mutex); // but the drops
+  vdn::Recent late GUARDED_BY(mutex);        // us
   bool active GUARDED_BY(mutex) = false;
   bool smooth GUARDED_BY(mutex) = false;
   gint64 latency_us GUARDED_BY(mutex) = 0;          // of this element's
@@ -41,6 +44,7 @@ struct Impl {
     backlog.set_delay(delay);
     config.progress->delay_us = delay;
     config.progress->wanted_us = lateness.latency(now);
+    late.add(now - ideal);
     return ideal;
   }
 };
@@ -91,6 +95,10 @@ static bool put(Impl *impl, Backlog::Item item) {
     return false;
   if (item.buffer)
     item.ideal_us = impl->judge(item.buffer.get(), item.arrived_us);
+  if (item.buffer && impl->config.limits.keyframes) {
+    impl->stats.frames++;
+    impl->stats.keyframes += item.keyframe;
+  }
   impl->backlog.push(std::move(item));
   impl->changed.notify_one();
   return true;
@@ -158,7 +166,7 @@ static std::optional<Backlog::Item> take(Impl *impl, bool *asks) {
     const gint64 now = g_get_monotonic_time();
     auto item = impl->backlog.pop(now);
     *asks = impl->backlog.asks(now);
-    impl->config.progress->dropped = impl->backlog.dropped();
+    impl->config.progress->dropped = impl->backlog.drops().all();
     impl->config.progress->skips = impl->backlog.skips();
     if (!item && *asks)
       item.emplace();
@@ -250,6 +258,15 @@ GstElement *vdn::playout_new(PlayoutConfig config) {
   gst_pad_set_query_function(impl->src, src_query);
   gst_pad_set_activatemode_function(impl->src, activate_src);
   return self;
+}
+
+vdn::PlayoutStats vdn::playout_stats(GstElement *playout) {
+  Impl *impl = impl_of(playout);
+  Lock lock(impl->mutex);
+  PlayoutStats stats = impl->stats;
+  stats.drops = impl->backlog.drops();
+  stats.late_p95_us = impl->late.p95();
+  return stats;
 }
 
 void vdn::playout_clear(GstElement *playout) {

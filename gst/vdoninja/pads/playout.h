@@ -35,8 +35,15 @@ struct PlayoutConfig {
   std::function<void(GstFlowReturn)> broken;
 };
 
-// Thread: any, for both. (transfer floating)
+struct PlayoutStats {
+  guint64 frames = 0, keyframes = 0; // that came; 0 where packets are not depayloaded
+  Backlog::Drops drops;
+  gint64 late_p95_us = 0; // of the last ones, behind when they would have come at best
+};
+
+// Thread: any, for all. (transfer floating)
 GstElement *playout_new(PlayoutConfig config);
+PlayoutStats playout_stats(GstElement *playout);
 // Drops what waits.
 void playout_clear(GstElement *playout);
 // `adaptive`: what is shown at once may be delayed, too, to hide what the network does.

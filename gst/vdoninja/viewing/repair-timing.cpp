@@ -156,7 +156,8 @@ gint64 RepairTiming::picture_began(uint32_t timestamp, gint64 otherwise) const {
 // to be asked for again, it was too early: each answers the first. Times, as packets are
 // lost in bursts, and their repairs again.
 void RepairTiming::repair(const Missing &missing, gint64 now) {
-  repairs_[counts_.repaired++ % repairs_.size()] = now - missing.since;
+  counts_.repaired++;
+  repairs_.add(now - missing.since);
   const gint64 first = now - missing.first_request, last = now - missing.last_request;
   if (missing.requests == 1) {
     unclear_ = 0;
@@ -278,16 +279,6 @@ void RepairTiming::count_share(gint64 now) {
   else if (wishes * 100 < packets * kFewAgain || !in_vain)
     is_flooded_ = false;
   window_ = {now, counts_.packets, counts_.requests, wishes_, counts_.repaired};
-}
-
-gint64 RepairTiming::repaired_in() const {
-  const size_t many = std::min<guint64>(counts_.repaired, repairs_.size());
-  if (!many)
-    return 0;
-  auto sorted = repairs_;
-  const auto at = sorted.begin() + (many * 95 + 99) / 100 - 1;
-  std::nth_element(sorted.begin(), at, sorted.begin() + many);
-  return *at;
 }
 
 } // namespace vdn

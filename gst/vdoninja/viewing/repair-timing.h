@@ -8,12 +8,13 @@
 // when the round trip is above 40 ms, and do not see that packets overtake each other.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
 
 #include <glib.h>
+
+#include "recent.h"
 
 namespace vdn {
 
@@ -86,7 +87,7 @@ public:
   gint64 round_trip() const { return round_trip_ ? round_trip_ : hint_; }
   gint64 spread() const { return deviation_; }
   // From the gap to the repair, the 95th percentile of the last ones, us; 0: none yet.
-  gint64 repaired_in() const;
+  gint64 repaired_in() const { return repairs_.p95(); }
 
 private:
   struct Missing {
@@ -138,7 +139,7 @@ private:
   guint64 wishes_ = 0;      // requests, those that did not leave among them
   bool is_flooded_ = false; // with losses
   unsigned allowance_ = 0;  // quarters of a request, while it is
-  std::array<gint64, 64> repairs_{};
+  Recent repairs_;
 };
 
 } // namespace vdn
