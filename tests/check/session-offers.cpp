@@ -91,6 +91,7 @@ private:
     close();
     report(Outcome::kRefused);
   }
+  void warn(int, const std::string &text) override { fail("%s", text.c_str()); }
 
   const unsigned seed_;
   const std::shared_ptr<Loop> loop_ = std::make_shared<Loop>("test");

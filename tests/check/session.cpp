@@ -31,6 +31,7 @@ struct Asked final : SessionObserver {
   }
   void offer_refused(const GError *error) override { fail("%s", error->message); }
   void session_failed(const GError *error) override { fail("%s", error->message); }
+  void warn(int, const std::string &text) override { fail("%s", text.c_str()); }
 };
 
 Asked second_offer(const std::string &second) {

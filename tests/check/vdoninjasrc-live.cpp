@@ -202,6 +202,27 @@ GST_START_TEST(test_live_keyframe_that_never_comes_is_told) {
 }
 GST_END_TEST
 
+// What is dropped before it reaches webrtcbin cannot be sent again.
+GST_START_TEST(test_live_publisher_that_repeats_nothing_is_told) {
+  Loopback show(video_only());
+  PublisherHooks hooks;
+  auto loses = std::make_shared<std::atomic<bool>>(true);
+  hooks.media.packets = [loses, seen = 0u](Packets &packets) mutable {
+    if (++seen % 5 == 0 && *loses)
+      packets.clear();
+  };
+  show.publisher->set_hooks(std::move(hooks));
+  show.publish();
+  Player player(show.source() + video_sink());
+  player.play();
+  player.expect_warning("sends none of them again");
+  *loses = false;
+  player.expect_buffers("sink", 5);
+  fail_unless_equals_int(player.state().warnings.size(), 1);
+  fail_unless_equals_int(show.publisher->state().sessions, 1);
+}
+GST_END_TEST
+
 // On the way to NULL a bin passes PAUSED; the goodbye leaves all the same.
 GST_START_TEST(test_live_goodbye_arrives) {
   for (GstState state : {GST_STATE_READY, GST_STATE_NULL}) {
@@ -287,6 +308,7 @@ static Suite *live_suite() {
   tcase_add_test(tc, test_live_decoder_that_is_too_slow_gets_smaller_pictures);
   tcase_add_test(tc, test_live_pause_is_not_made_up_for);
   tcase_add_test(tc, test_live_keyframe_that_never_comes_is_told);
+  tcase_add_test(tc, test_live_publisher_that_repeats_nothing_is_told);
   tcase_add_test(tc, test_live_goodbye_arrives);
   tcase_add_test(tc, test_live_gaps_are_told_while_the_publisher_is_away);
   return suite;

@@ -82,6 +82,12 @@ public:
   void keep_all(bool wanted) { keeps_all_ = wanted; }
   Settings settings(gint64 now);
 
+  // Whether what is asked for is never sent again, by all that is known.
+  bool is_unanswered() const {
+    return !counts_.repaired && counts_.requests >= kManyRequests &&
+           counts_.given_up >= kManyGivenUp;
+  }
+
   const Counts &counts() const { return counts_; }
   // us; of packets, else as hinted, 0: not known.
   gint64 round_trip() const { return round_trip_ ? round_trip_ : hint_; }
@@ -90,6 +96,8 @@ public:
   gint64 repaired_in() const { return repairs_.p95(); }
 
 private:
+  static constexpr unsigned kManyRequests = 50, kManyGivenUp = 20;
+
   struct Missing {
     gint64 since;
     gint64 first_request = 0, last_request = 0;

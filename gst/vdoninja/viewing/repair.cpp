@@ -153,11 +153,15 @@ void Repair::apply(gint64 now) {
   applied_ = now;
   ask_as_owed();
   RepairTiming::Settings next;
+  bool unanswered = false;
   {
     Lock lock(mutex_);
     timing_.hint_round_trip(hints_->round_trip_us);
     next = timing_.settings(now);
+    unanswered = timing_.is_unanswered();
   }
+  if (unanswered && !std::exchange(told_unanswered_, true))
+    hints_->unanswered();
   if (is_sound_)
     next.wait = sound_wait();
   if (next.wait != now_.wait || differ(next.delay, now_.delay) ||

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "gst-ptr.h"
@@ -19,6 +20,9 @@ struct RepairHints {
   // time; but for what is late. ms.
   std::atomic<unsigned> sound_wait_ms{0};
   std::atomic<gint64> round_trip_us{0}; // 0: not known
+  // Of what was asked for nothing has ever come. Once for each jitterbuffer; thread:
+  // streaming. Set before data flow.
+  std::function<void()> unanswered = [] {};
 };
 
 class Repair {
@@ -59,6 +63,7 @@ private:
   gint clock_rate_ = 0; // 0: not known; thread: streaming, as all to the mutex
   gint64 sent_ = 0;     // RTP timestamp, extended
   Transit transit_;     // of sound
+  bool told_unanswered_ = false;
   gint64 applied_ = G_MININT64 / 2; // us
   RepairTiming::Settings now_;      // as the jitterbuffer has them
   mutable Mutex mutex_;

@@ -51,6 +51,9 @@ void Session::set_up_jitterbuffers() {
   SsrcGate::install(rtpbin.get(), gate_);
   g_signal_connect(rtpbin.get(), "element-added", G_CALLBACK(on_rtpbin_element_added),
                    nullptr);
+  repair_hints_->unanswered = [at = Hook{weak_from_this(), loop_.shared_from_this()}] {
+    run_later<Session>(at, [](Session &self) { self.tell_unanswered(); });
+  };
   using Hints = std::shared_ptr<RepairHints>;
   g_signal_connect_data(
       rtpbin.get(), "new-jitterbuffer",
@@ -63,6 +66,14 @@ void Session::set_up_jitterbuffers() {
       new Hints(repair_hints_),
       [](gpointer data, GClosure *) { delete static_cast<Hints *>(data); },
       static_cast<GConnectFlags>(0));
+}
+
+void Session::tell_unanswered() {
+  observer_.warn(GST_RESOURCE_ERROR_READ,
+                 "stream \"" + config_.stream_id +
+                     "\": packets that the network loses are asked for, and the "
+                     "publisher sends none of them again; each loss stops the picture "
+                     "until the next keyframe");
 }
 
 // A session that estimates its bandwidth rations feedback: in the first seconds one

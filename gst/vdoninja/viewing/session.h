@@ -50,6 +50,8 @@ public:
   // A later offer that nobody would take; the session goes on without it.
   virtual void offer_refused(const GError *error) = 0;
   virtual void session_failed(const GError *error) = 0;
+  // Something the user should know; the session goes on.
+  virtual void warn(int code, const std::string &text) = 0;
 
 protected:
   ~SessionObserver() = default;
@@ -95,6 +97,7 @@ private:
           const Secret &secret, SessionConfig config, SessionObserver &observer);
   bool setup(GError **error);
   void set_up_jitterbuffers();
+  void tell_unanswered();
 
   bool send_on_socket(const std::string &text) override;
   void link_changed(LinkState state) override { observer_.link_changed(state); }

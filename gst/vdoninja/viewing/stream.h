@@ -103,6 +103,7 @@ private:
                          const std::string &why) override;
   void offer_refused(const GError *error) override;
   void session_failed(const GError *error) override;
+  void warn(int code, const std::string &text) override { host_.warn(code, text); }
 
   void ask(unsigned shortest_gap);
   // Media, or at least words, come from a publisher that is connected.
