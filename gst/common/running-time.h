@@ -5,17 +5,23 @@
 
 namespace vdn {
 
-// Running time of the pipeline that `element` is in; NONE while there is no clock. While
-// that does not play it alone knows where it will go on: a seek that flushes takes it to
-// 0, and nobody tells those below. Thread: any.
-inline GstClockTime running_time_now(GstElement *element) {
-  auto top = ObjPtr<GstObject>::ref(GST_OBJECT(element));
-  while (auto parent = ObjPtr<GstObject>::adopt(gst_object_get_parent(top.get())))
-    top = std::move(parent);
-  auto *pipeline = GST_ELEMENT(top.get());
+// Running time of the pipeline that `element` is in; NONE while it is not known. One of a
+// file that does not play alone knows where it will go on: a seek that flushes takes it
+// to 0, and nobody tells those below. When a `live` source has something the clock runs,
+// though the pipeline says that it plays only once all its sinks have something, too.
+// Thread: any.
+inline GstClockTime running_time_now(GstElement *element, bool live) {
   const auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element));
-  if (GST_STATE(pipeline) != GST_STATE_PLAYING || !clock)
-    return gst_element_get_start_time(pipeline);
+  if (!live) {
+    auto top = ObjPtr<GstObject>::ref(GST_OBJECT(element));
+    while (auto parent = ObjPtr<GstObject>::adopt(gst_object_get_parent(top.get())))
+      top = std::move(parent);
+    auto *pipeline = GST_ELEMENT(top.get());
+    if (GST_STATE(pipeline) != GST_STATE_PLAYING || !clock)
+      return gst_element_get_start_time(pipeline);
+  }
+  if (!clock)
+    return GST_CLOCK_TIME_NONE;
   const GstClockTime now = gst_clock_get_time(clock.get());
   const GstClockTime base = gst_element_get_base_time(element);
   return now > base ? now - base : 0;

@@ -3,6 +3,7 @@
 #include "timeline.h"
 
 #include "retimer.h"
+#include "running-time.h"
 
 // Last: it defines `fail` as a macro.
 #include <gst/check/gstcheck.h>
@@ -175,6 +176,30 @@ GST_START_TEST(test_retimer_counts_sound_by_its_bytes) {
 }
 GST_END_TEST
 
+// Beside a sink that has nothing yet the pipeline does not say that it plays.
+GST_START_TEST(test_timeline_of_live_input_goes_on_beside_a_sink_that_waits) {
+  const auto pipeline = ObjPtr<GstElement>::adopt(gst_parse_launch(
+      "videotestsrc is-live=true ! appsink name=out sync=false async=false "
+      "appsrc ! fakesink",
+      nullptr));
+  const auto out =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(pipeline.get()), "out"));
+  gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+  for (int i = 0; i < 10; i++) {
+    GstSample *raw = nullptr;
+    g_signal_emit_by_name(out.get(), "pull-sample", &raw);
+    fail_unless(raw != nullptr);
+    const GstClockTime time = GST_BUFFER_PTS(gst_sample_get_buffer(raw));
+    gst_sample_unref(raw);
+    const GstClockTime now = vdn::running_time_now(out.get(), true);
+    fail_unless(now >= time && now < time + 60 * GST_SECOND, "%" GST_TIME_FORMAT,
+                GST_TIME_ARGS(now));
+  }
+  fail_unless(GST_STATE(pipeline.get()) == GST_STATE_PAUSED);
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+}
+GST_END_TEST
+
 static Suite *timeline_suite() {
   Suite *suite = suite_create("timeline");
   TCase *tc = tcase_create("timeline");
@@ -188,6 +213,7 @@ static Suite *timeline_suite() {
   tcase_add_test(tc, test_retimer_makes_running_times_of_any_segment);
   tcase_add_test(tc, test_retimer_keeps_the_order_of_decoding);
   tcase_add_test(tc, test_retimer_counts_sound_by_its_bytes);
+  tcase_add_test(tc, test_timeline_of_live_input_goes_on_beside_a_sink_that_waits);
   return suite;
 }
 

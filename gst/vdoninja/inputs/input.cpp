@@ -419,7 +419,7 @@ GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   }
   learn_liveness(pad);
   bool jumped = false;
-  buffer = retimer_.pass(buffer, running_time_now(bin_.get()), live_, &jumped);
+  buffer = retimer_.pass(buffer, running_time_now(bin_.get(), live_), live_, &jumped);
   if (!buffer)
     return GST_FLOW_OK;
   if (jumped && !std::exchange(jump_told_, true))
