@@ -308,6 +308,26 @@ GST_START_TEST(test_wire_channel_that_closes_is_waited_for) {
 }
 GST_END_TEST
 
+// Given a source of repeats that is silent for long after each loss, so that rtpsession
+// forgets it and knows it anew for hours, then the connection goes on.
+GST_START_TEST(test_wire_source_that_comes_and_goes_is_one) {
+  Talk talk;
+  auto &[loopback, player, channel] = talk;
+  const auto rtpbin = ObjPtr<GstElement>::adopt(
+      gst_bin_get_by_name(GST_BIN(channel.webrtcbin), "rtpbin"));
+  for (const char *forgotten : {"on-timeout", "on-bye-timeout"})
+    for (int i = 0; i < 300; i++) {
+      g_signal_emit_by_name(rtpbin.get(), "on-new-ssrc", 0, 4711u);
+      g_signal_emit_by_name(rtpbin.get(), forgotten, 0, 4711u);
+    }
+  player.expect_buffers("sink", 5);
+  fail_unless(player.state().warnings.empty(), "%s", player.describe().c_str());
+  for (guint ssrc = 0; ssrc < 300; ssrc++)
+    g_signal_emit_by_name(rtpbin.get(), "on-new-ssrc", 0, ssrc);
+  player.expect_warning("more than 256 sources of RTP");
+}
+GST_END_TEST
+
 // Ends `talk`; what its channel sends with is freed.
 void assert_sender_is_freed(Talk &talk, ObjPtr<GstElement> sender) {
   Watched<bool> freed{false};
@@ -458,6 +478,7 @@ static Suite *wire_suite() {
   tcase_add_test(tc, test_wire_channel_is_unlinked_before_the_association_goes);
   tcase_add_test(tc, test_wire_unlinked_channel_closes_by_itself);
   tcase_add_test(tc, test_wire_channel_that_closes_is_waited_for);
+  tcase_add_test(tc, test_wire_source_that_comes_and_goes_is_one);
   tcase_add_test(tc, test_wire_element_that_was_passed_by_is_stopped);
   tcase_add_test(tc, test_wire_element_that_failed_is_stopped);
   tcase_add_test(tc, test_wire_null_session_is_answered_on_the_socket);

@@ -147,16 +147,29 @@ void Connection::on_channel_bin(GstBin *, GstElement *child, gpointer data) {
 }
 
 // rtpsession remembers each source that RTP or RTCP names, without a limit, and its
-// statistics tell of all. Thread: webrtcbin's.
-void Connection::on_new_ssrc(GstElement *, guint, guint, gpointer data) {
+// statistics tell of all; those that are silent for long it forgets, such as the one of
+// repeats on a good line, and knows anew by their next packet. Thread: webrtcbin's.
+void Connection::on_new_ssrc(GstElement *, guint, guint ssrc, gpointer data) {
   auto *at = static_cast<Hook *>(data);
   const auto self = at->lock<Connection>();
-  if (self && ++self->ssrcs_ == kMostSsrcs + 1)
+  if (!self)
+    return;
+  Lock lock(self->ssrcs_mutex_);
+  if (self->ssrcs_.insert(ssrc).second && self->ssrcs_.size() == kMostSsrcs + 1)
     run_later<Connection>(*at, [](Connection &connection) {
       connection.fail(CONNECTION_ERROR_WEBRTC, "the other side named more than " +
                                                    std::to_string(kMostSsrcs) +
                                                    " sources of RTP");
     });
+}
+
+// Thread: webrtcbin's.
+void Connection::on_ssrc_forgotten(GstElement *, guint, guint ssrc, gpointer data) {
+  const auto self = static_cast<Hook *>(data)->lock<Connection>();
+  if (!self)
+    return;
+  Lock lock(self->ssrcs_mutex_);
+  self->ssrcs_.erase(ssrc);
 }
 
 // The thread that sends on a channel looks at it without a reference of its own (1.22 to

@@ -101,8 +101,11 @@ void Connection::watch_inside(bool receives) {
   hook(webrtc_.get(), "element-added", G_CALLBACK(on_channel_bin));
   const auto rtpbin =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(webrtc_.get()), "rtpbin"));
-  if (rtpbin)
+  if (rtpbin) {
     hook(rtpbin.get(), "on-new-ssrc", G_CALLBACK(on_new_ssrc));
+    for (const char *signal : {"on-timeout", "on-bye-timeout"})
+      hook(rtpbin.get(), signal, G_CALLBACK(on_ssrc_forgotten));
+  }
   g_signal_connect(webrtc_.get(), "element-added", G_CALLBACK(on_element_added),
                    GINT_TO_POINTER(receives));
 }

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "disposer.h"
 #include "loop.h"
 #include "message.h"
+#include "mutex.h"
 
 namespace vdn {
 
@@ -183,13 +185,15 @@ private:
   static ObjPtr<GObject> dtls_transport(GstElement *webrtc);
   static void on_element_added(GstBin *webrtc, GstElement *child, gpointer receives);
   static void on_channel_bin(GstBin *webrtc, GstElement *child, gpointer hook);
-  static void on_new_ssrc(GstElement *rtpbin, guint, guint, gpointer hook);
+  static void on_new_ssrc(GstElement *rtpbin, guint, guint ssrc, gpointer hook);
+  static void on_ssrc_forgotten(GstElement *rtpbin, guint, guint ssrc, gpointer hook);
 
   ConnectionConfig config_;
   const Address &me_;
   ObjPtr<GstWebRTCDataChannel> channel_;
   std::atomic<unsigned> channel_bins_{0}; // ever made
-  std::atomic<unsigned> ssrcs_{0};        // ever heard of
+  Mutex ssrcs_mutex_;
+  std::set<guint> ssrcs_ GUARDED_BY(ssrcs_mutex_); // that rtpsession knows
   std::vector<std::pair<ObjPtr<GObject>, gulong>> handlers_;
   bool remote_set_ = false;
   bool verified_ = false;
