@@ -100,7 +100,10 @@ public:
                 "SSRC %u did not get through", ssrc);
   }
   size_t jitterbuffers() const { return jitterbuffers_.get().size(); }
-  void time_out(guint ssrc) { g_signal_emit_by_name(rtpbin_, "on-timeout", 0, ssrc); }
+  // `how`: the signal.
+  void time_out(const char *how, guint ssrc) {
+    g_signal_emit_by_name(rtpbin_, how, 0, ssrc);
+  }
 
   const std::shared_ptr<SsrcGate> gate = std::make_shared<SsrcGate>();
   unsigned byes = 0;
@@ -217,16 +220,18 @@ GST_START_TEST(test_ssrc_gate_holds_a_new_line_until_it_is_answered) {
 }
 GST_END_TEST
 
-// webrtcbin forgets a stream that says BYE, or that timed out.
+// webrtcbin forgets a stream that says BYE, or that timed out, as sender, too.
 GST_START_TEST(test_ssrc_gate_knows_what_webrtcbin_has_forgotten) {
-  Receiver receiver;
-  receiver.gate->answered(data_and_video());
-  receiver.push_bye(kVideo);
-  fail_unless_equals_int(receiver.byes, 0);
-  receiver.time_out(kVideo);
-  receiver.expect_dropped(kVideo);
-  receiver.gate->answered(data_and_video());
-  receiver.expect_through(kVideo);
+  for (const char *how : {"on-timeout", "on-sender-timeout"}) {
+    Receiver receiver;
+    receiver.gate->answered(data_and_video());
+    receiver.push_bye(kVideo);
+    fail_unless_equals_int(receiver.byes, 0);
+    receiver.time_out(how, kVideo);
+    receiver.expect_dropped(kVideo);
+    receiver.gate->answered(data_and_video());
+    receiver.expect_through(kVideo);
+  }
 }
 GST_END_TEST
 

@@ -108,7 +108,9 @@ void SsrcGate::install(GstElement *rtpbin, const std::shared_ptr<SsrcGate> &gate
   g_object_set(rtpbin, "max-streams", kMostStreams, nullptr);
   g_signal_connect(rtpbin, "pad-added", G_CALLBACK(on_pad_added), nullptr);
   connect(rtpbin, "new-jitterbuffer", G_CALLBACK(on_new_jitterbuffer), gate);
-  connect(rtpbin, "on-timeout", G_CALLBACK(on_timeout), gate);
+  // webrtcbin forgets a stream at either, and has no pad for what comes of it then.
+  for (const char *signal : {"on-timeout", "on-sender-timeout"})
+    connect(rtpbin, signal, G_CALLBACK(on_timeout), gate);
 }
 
 void SsrcGate::offered(const Offer &offer) {
