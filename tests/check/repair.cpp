@@ -105,6 +105,21 @@ public:
     fail_unless(gst_structure_get_uint64(stats.get(), name, &value), "%s", name);
     return value;
   }
+  // Whether it does, when nobody told it to and packets of `media` came.
+  bool asks_for(const char *media) {
+    g_object_set(harness_->element, "do-retransmission", FALSE, nullptr);
+    g_signal_connect(harness_->element, "request-pt-map",
+                     G_CALLBACK(+[](GstElement *, guint, const char *kind) {
+                       return gst_caps_new_simple("application/x-rtp", "media",
+                                                  G_TYPE_STRING, kind, "clock-rate",
+                                                  G_TYPE_INT, 90000, nullptr);
+                     }),
+                     const_cast<char *>(media));
+    push(next_++, 0);
+    gboolean asks = FALSE;
+    g_object_get(harness_->element, "do-retransmission", &asks, nullptr);
+    return asks;
+  }
   unsigned wait_ms() const {
     guint ms = 0;
     g_object_get(harness_->element, "latency", &ms, nullptr);
@@ -281,6 +296,16 @@ GST_START_TEST(test_repair_keyframes_are_asked_for_sparingly) {
 }
 GST_END_TEST
 
+// webrtcbin tells the jitterbuffer, or misses it.
+GST_START_TEST(test_repair_what_is_seen_is_asked_for) {
+  for (bool video : {true, false}) {
+    Bench bench;
+    const bool asks = bench.asks_for(video ? "video" : "audio");
+    fail_unless_equals_int(asks, video);
+  }
+}
+GST_END_TEST
+
 static Suite *repair_suite() {
   Suite *suite = suite_create("repair");
   TCase *tc = tcase_create("repair");
@@ -293,6 +318,7 @@ static Suite *repair_suite() {
   tcase_add_test(tc, test_repair_who_repeats_himself_is_heard_once);
   tcase_add_test(tc, test_repair_jumps_are_survived);
   tcase_add_test(tc, test_repair_keyframes_are_asked_for_sparingly);
+  tcase_add_test(tc, test_repair_what_is_seen_is_asked_for);
   return suite;
 }
 

@@ -140,6 +140,10 @@ void Repair::look_at_format(int payload_type) {
     return;
   clock_rate_ = rate;
   is_sound_ = !g_strcmp0(gst_structure_get_string(s, "media"), "audio");
+  // As webrtcbin would, which misses it where packets come while an offer takes effect
+  // (1.22 to 1.26: gstwebrtcbin.c, jitter_buffer_set_retransmission()).
+  if (!is_sound_)
+    g_object_set(jitterbuffer_, "do-retransmission", TRUE, nullptr);
 }
 
 // A packet that comes later than this has the jitterbuffer move all that follows.
