@@ -146,12 +146,16 @@ GST_START_TEST(test_decoders_rank_of_the_environment_counts) {
 GST_END_TEST
 
 GST_START_TEST(test_decoders_one_that_does_not_start_makes_way) {
-  StandIn absent = vp8_stand_in("absent");
-  absent.starts = false;
-  StandInShow show(absent);
-  show.expect("vp8dec", 1);
-  fail_unless_equals_int(show.counts->started, 0);
-  fail_unless(show.player.state().warnings.empty());
+  for (bool starts : {false, true}) {
+    StandIn absent = vp8_stand_in(starts ? "broken" : "absent");
+    absent.starts = starts;
+    absent.runs = false;
+    StandInShow show(absent);
+    show.expect("vp8dec", 1);
+    fail_unless_equals_int(show.counts->started, starts);
+    fail_unless(show.player.state().warnings.empty());
+    fail_unless_equals_int(show.publisher->state().sessions, 1);
+  }
 }
 GST_END_TEST
 

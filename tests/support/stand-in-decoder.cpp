@@ -132,6 +132,8 @@ GstStateChangeReturn change_state(GstElement *element, GstStateChange change) {
       return GST_STATE_CHANGE_FAILURE;
     state.kind->counts->started++;
   }
+  if (change == GST_STATE_CHANGE_READY_TO_PAUSED && !what.runs)
+    return GST_STATE_CHANGE_FAILURE;
   if (change == GST_STATE_CHANGE_PAUSED_TO_READY) {
     std::lock_guard<std::mutex> lock(state.mutex);
     state.stopped = true;

@@ -35,6 +35,7 @@ struct StandIn {
   std::string context;    // type of one that it needs for READY
   guint rank = GST_RANK_PRIMARY + 10;
   bool starts = true;             // reaches READY
+  bool runs = true;               // reaches PAUSED
   unsigned start_ms = 0;          // that READY takes
   bool own_thread = false;        // decodes on one of its own
   unsigned withheld = 0;          // pictures that never come out, at the start

@@ -126,12 +126,22 @@ void Outputs::connect_source(Output &output) {
   auto src = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "src"));
   auto sink = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(bin, "sink"));
   gst_vdoninja_src_pad_set_source(output.src_pad(), src.get());
-  gst_element_sync_state_with_parent(bin);
+  if (!gst_element_sync_state_with_parent(bin)) {
+    branch_failed_to_start(output);
+    return;
+  }
   gst_pad_link_full(output.source.pad.get(), sink.get(), GST_PAD_LINK_CHECK_NOTHING);
   want_all_packets(output.source.pad.get(), output.form != Form::kRaw);
-  bool missed = output.drop_probe != 0;
+  const bool missed = output.drop_probe != 0;
   output.let_flow();
   gst_element_post_message(element_, gst_message_new_latency(GST_OBJECT(element_)));
+  watch_from_now_on(output);
+  if (missed && output.kind == MediaKind::kVideo && output.form != Form::kRtp)
+    request_keyframe(output.source.pad.get());
+}
+
+// What the branch delivers.
+void Outputs::watch_from_now_on(Output &output) {
   output.delivered = gst_vdoninja_src_pad_get_buffers(output.src_pad());
   output.pushing_us = gst_vdoninja_src_pad_get_pushing_us(output.src_pad());
   output.received = output.decoding = 0;
@@ -142,11 +152,27 @@ void Outputs::connect_source(Output &output) {
   output.decoded_us = 0;
   output.measurements = output.skips = 0;
   output.measure_timer.start(kMeasureMs, [this, &output] { measure(output); });
-  if (output.kind != MediaKind::kVideo || output.form == Form::kRtp)
+  if (output.kind == MediaKind::kVideo && output.form != Form::kRtp)
+    output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+}
+
+// Nothing may flow into it: what is not in PAUSED refuses packets, and that would end the
+// session.
+void Outputs::branch_failed_to_start(Output &output) {
+  const std::string decoder = output.branch.decoder;
+  drop_branch(output);
+  const bool wanted = output.kind == MediaKind::kVideo && !config_.video_decoder.empty();
+  if (decoder.empty() || wanted) {
+    output.given_up = true;
+    report(GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE,
+           (wanted ? "video-decoder of " : "what is for ") +
+               std::string(GST_PAD_NAME(output.pad.get())) +
+               " does not start; GST_DEBUG=2 says why",
+           true);
     return;
-  if (missed)
-    request_keyframe(output.source.pad.get());
-  output.watch_timer.start(kWatchMs, [this, &output] { watch(output); });
+  }
+  output.failed_decoders.push_back(decoder);
+  refresh(output);
 }
 
 void Outputs::measure(Output &output) {

@@ -141,6 +141,8 @@ private:
   void measure_bitrate(Output &output);
   bool watch_skips(Output &output);
   void relieve(Output &output, bool skips);
+  void branch_failed_to_start(Output &output);
+  void watch_from_now_on(Output &output);
   void retry_decoder(Output &output);
   void start_over(Output &output);
   void report(GQuark domain, int code, const std::string &text, bool fatal);
