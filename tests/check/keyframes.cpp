@@ -132,6 +132,19 @@ GST_START_TEST(test_keyframes_slow_viewer_gets_one_each_four_seconds) {
 }
 GST_END_TEST
 
+// However many there are, and whenever they became slow.
+GST_START_TEST(test_keyframes_slow_viewers_share_theirs) {
+  Studio studio;
+  const int64_t begun_us = studio.now_us;
+  studio.run(20, [&] {
+    for (unsigned i = 0; i < 4; i++)
+      if (studio.now_us - begun_us >= i * kSecond)
+        studio.request(std::to_string(i).c_str(), KeyframeCause::kSlow);
+  });
+  fail_unless_equals_int(studio.made, 5);
+}
+GST_END_TEST
+
 GST_START_TEST(test_keyframes_encoder_that_does_not_hear_is_asked_again) {
   Keyframes keyframes;
   fail_if(keyframes.take(0));
@@ -173,6 +186,7 @@ static Suite *keyframes_suite(void) {
   tcase_add_test(cases, test_keyframes_allowance_fills_up_to_three);
   tcase_add_test(cases, test_keyframes_on_its_way_costs_nothing);
   tcase_add_test(cases, test_keyframes_slow_viewer_gets_one_each_four_seconds);
+  tcase_add_test(cases, test_keyframes_slow_viewers_share_theirs);
   tcase_add_test(cases, test_keyframes_encoder_that_does_not_hear_is_asked_again);
   tcase_add_test(cases, test_damage_is_mended_when_the_line_is_free);
   return suite;

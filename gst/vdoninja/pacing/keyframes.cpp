@@ -26,10 +26,8 @@ bool Keyframes::allows(Viewer *viewer, KeyframeCause cause, int64_t now_us) cons
   case KeyframeCause::kJoined:
     return true;
   case KeyframeCause::kSlow:
-    if (viewer->slow_us >= 0 && now_us - viewer->slow_us < kSlowGapUs)
-      return false;
-    viewer->slow_us = now_us;
-    return true;
+    // Each goes to all of them.
+    return !latest_us_ || now_us - *latest_us_ >= kSlowGapUs;
   case KeyframeCause::kAsked:
   case KeyframeCause::kDamaged:
     break;

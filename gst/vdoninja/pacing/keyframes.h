@@ -16,7 +16,7 @@ enum class KeyframeCause {
   kJoined,  // the viewer begins to watch, again perhaps: costs nothing
   kAsked,   // PLI, FIR, data channel
   kDamaged, // it was refused repeats: from the same allowance
-  kSlow,    // it watches from keyframe to keyframe: each 4 s, costs nothing else
+  kSlow,    // it watches from keyframe to keyframe: 4 s after any, costs nothing else
 };
 
 class Keyframes {
@@ -44,7 +44,6 @@ private:
   struct Viewer {
     double tokens = 3;
     int64_t filled_us = 0; // up to when tokens were given
-    int64_t slow_us = -1;  // the last of this cause
     unsigned made_before = 0;
     Counts counts;
   };
