@@ -37,8 +37,9 @@ std::string both(const std::string &video = "videotestsrc is-live=true name=pict
 }
 
 std::string watching(const Scene &scene) {
-  return scene.source() + " src. ! video/x-raw ! fakesink name=sink sync=false "
-                          "src. ! audio/x-raw ! fakesink name=audio sync=false";
+  return scene.source() +
+         " src. ! video/x-raw ! fakesink name=sink sync=false async=false "
+         "src. ! audio/x-raw ! fakesink name=audio sync=false async=false";
 }
 
 // A file of ten seconds of picture and sound, gone with this.
@@ -118,6 +119,23 @@ GST_START_TEST(test_one_pad_ends_before_anything_came) {
   player.play();
   player.expect_buffers("sink", 25);
   fail_unless(sending.state().eos == 0 && sending.state().errors.empty());
+}
+GST_END_TEST
+
+// Viewers are offered all there is, and see or hear what is not muted, and the rest
+// later.
+GST_START_TEST(test_muted_from_the_start) {
+  for (bool video : {false, true}) {
+    const Scene scene;
+    const std::string muted = video ? "mute-video" : "mute-audio";
+    Sending sending(both() + sink_line(scene, "stream-id=abc " + muted + "=true"));
+    sending.play();
+    Player player(watching(scene), {"sink", "audio"});
+    player.play();
+    player.expect_buffers(video ? "audio" : "sink", 10);
+    g_object_set(sending.sink(), muted.c_str(), FALSE, nullptr);
+    player.expect_buffers(video ? "sink" : "audio", 5);
+  }
 }
 GST_END_TEST
 
@@ -220,6 +238,7 @@ static Suite *vdoninjasink_sources_suite() {
   tcase_add_test(tc, test_end_before_anything_came);
   tcase_add_test(tc, test_two_pads_of_one_demuxer);
   tcase_add_test(tc, test_one_pad_ends_before_anything_came);
+  tcase_add_test(tc, test_muted_from_the_start);
   tcase_add_test(tc, test_pad_goes_while_viewers_watch);
   tcase_add_test(tc, test_pad_goes_while_paused);
   tcase_add_test(tc, test_last_pad_goes_while_viewers_watch);

@@ -41,7 +41,8 @@ void watch(Guard *guard, GstFlowReturn flow) {
 // The tee before it would hand an error to the user's pipeline.
 GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   Guard *guard = guard_of(pad);
-  if (guard->idle()) {
+  // What comes out first tells what the track is.
+  if (guard->counts->made > 0 && guard->idle()) {
     guard->counts->waiting = 0;
     gst_buffer_unref(buffer);
     return GST_FLOW_OK;

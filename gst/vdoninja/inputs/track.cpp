@@ -216,9 +216,11 @@ void MediaTrack::take_caps(GstCaps *caps) {
 
 void MediaTrack::push(GstSample *sample, GstClockTime base_time) {
   GstBuffer *made = gst_sample_get_buffer(sample);
-  if (!made || muted_)
+  if (!made)
     return;
-  take_caps(gst_sample_get_caps(sample));
+  take_caps(gst_sample_get_caps(sample)); // viewers are offered what is muted, too
+  if (muted_)
+    return;
   const bool keyframe = !GST_BUFFER_FLAG_IS_SET(made, GST_BUFFER_FLAG_DELTA_UNIT);
   const GstClockTime epoch = epoch_;
   const GstClockTimeDiff shift =
