@@ -48,8 +48,7 @@ bool is_time_to_tell(gint64 *told_us) {
 void Publisher::asked(const std::string &peer) {
   if (is_over() || is_served(peer))
     return;
-  was_served_ = true;
-  conflicts_ = 0;
+  id_is_ours();
   if (viewers_.count(peer))
     end(peer, false, "it asked anew");
   if (is_full())

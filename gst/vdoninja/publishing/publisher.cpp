@@ -15,6 +15,7 @@ constexpr unsigned kTickMs = 1000;
 // The server still has our old socket under this id, or somebody else has the id.
 constexpr unsigned kConflictMs[] = {5000, 10000, 20000, 30000};
 constexpr unsigned kConflictsAtFirst = 2;
+constexpr unsigned kUnopposedMs = 30000;
 
 } // namespace
 
@@ -29,7 +30,7 @@ Publisher::Publisher(Loop &loop, GstBin *home, std::shared_ptr<Disposer> dispose
               }),
       presence_(loop, config_.presence, secret_, *this),
       rate_({config_.limits.min_kbit_s, config_.limits.max_kbit_s}), tick_(loop),
-      keyframe_(loop), linger_(loop), conflict_(loop) {}
+      keyframe_(loop), linger_(loop), conflict_(loop), unopposed_(loop) {}
 
 Publisher::~Publisher() {
   for (auto &[peer, viewer] : viewers_)
@@ -51,6 +52,9 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
                  [](const Medium &one, const Medium &other) {
                    return one.kind == other.kind && one.tracks == other.tracks;
                  });
+  if (media_.empty())
+    for (Request &request : waiting_)
+      request.since_us = g_get_monotonic_time(); // it waited for this
   media_ = std::move(media);
   served_ = served;
   if (!same && media_.empty()) {
@@ -147,6 +151,7 @@ bool Publisher::leave() {
   left_ = true;
   presence_.rest();
   conflict_.stop();
+  unopposed_.stop();
   bool heard = false;
   for (auto &[peer, viewer] : viewers_)
     heard |= viewer.watcher->send(encode_bye());
@@ -194,6 +199,7 @@ void Publisher::announce() {
     return;
   if (!std::exchange(seeded_, true)) {
     presence_.send(encode_seed(presence_.address(), config_.presence.wire_id));
+    unopposed_.start(kUnopposedMs, [this] { id_is_ours(); });
     if (!std::exchange(was_seeded_, true))
       observer_.published();
   }
@@ -203,6 +209,7 @@ void Publisher::announce() {
 
 void Publisher::socket_failed(const std::string &why) {
   seeded_ = false;
+  unopposed_.stop();
   GST_INFO_OBJECT(home_, "%s", why.c_str());
   observer_.problem(GST_RESOURCE_ERROR_OPEN_READ_WRITE, why, false);
 }
@@ -223,7 +230,7 @@ void Publisher::alerted(Alert alert, const std::string &text) {
     return;
   }
   const bool gives_up =
-      !config_.retries_conflict || (!was_served_ && conflicts_ >= kConflictsAtFirst);
+      !config_.retries_conflict || (!was_ours_ && conflicts_ >= kConflictsAtFirst);
   if (!gives_up) {
     retry_later(text);
     return;
@@ -243,10 +250,17 @@ void Publisher::retry_later(const std::string &text) {
   if (conflicts_ == 0)
     observer_.problem(GST_RESOURCE_ERROR_BUSY,
                       "the server says: " + text + " (trying again)", false);
+  unopposed_.stop();
   const unsigned step = std::min<unsigned>(conflicts_++, G_N_ELEMENTS(kConflictMs) - 1);
   seeded_ = false;
   update_state();
   conflict_.start(kConflictMs[step], [this] { announce(); });
+}
+
+void Publisher::id_is_ours() {
+  was_ours_ = true;
+  conflicts_ = 0;
+  unopposed_.stop();
 }
 
 bool Publisher::is_for_our_stream(const Message &message) const {

@@ -150,6 +150,7 @@ private:
   bool is_ready() const { return admitted_ && clock_ && !media_.empty() && !is_over(); }
   void announce();
   void retry_later(const std::string &text);
+  void id_is_ours();
   bool is_for_our_stream(const Message &message) const;
   void asked(const std::string &peer);
   void remember(const std::string &peer);
@@ -194,7 +195,7 @@ private:
   bool admitted_ = false;
   bool seeded_ = false;     // on this socket
   bool was_seeded_ = false; // ever
-  bool was_served_ = false; // somebody asked for it: the id is ours
+  bool was_ours_ = false;   // the id, as somebody asked for it, or nobody objected
   bool left_ = false;
   bool failed_ = false;
   unsigned conflicts_ = 0;
@@ -213,7 +214,7 @@ private:
   Keyframes keyframes_;
   GstClockTime keyframe_time_ = GST_CLOCK_TIME_NONE; // of the newest
   PublisherState state_ = PublisherState::kDisconnected;
-  Timer tick_, keyframe_, linger_, conflict_;
+  Timer tick_, keyframe_, linger_, conflict_, unopposed_;
 };
 
 } // namespace vdn
