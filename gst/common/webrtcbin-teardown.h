@@ -69,12 +69,12 @@ inline void stop_task(GstElement *sctpenc) {
 }
 
 // To be called when a webrtcbin is in NULL, and with it its thread. sctpenc and sctpdec
-// are locked until DTLS is connected; when their state was let go while NULL had passed
-// them by, they run on, and the last reference waits for their threads for ever. Thread:
-// any but theirs.
+// are locked until DTLS is connected, as dtlssrtpenc is until ICE is; when their state
+// was let go while NULL had passed them by, they run on, and the last reference waits for
+// their threads for ever. Thread: any but theirs.
 inline void stop_left_behind(GstElement *webrtcbin) {
   for (const auto &child :
-       elements_of(gst_bin_iterate_elements(GST_BIN(webrtcbin)), [](GstElement *element) {
+       elements_of(gst_bin_iterate_recurse(GST_BIN(webrtcbin)), [](GstElement *element) {
          return GST_STATE(element) != GST_STATE_NULL;
        }))
     gst_element_set_state(child.get(), GST_STATE_NULL);
