@@ -77,11 +77,14 @@ GST_START_TEST(test_room_max_streams_is_a_limit) {
   Scene scene;
   auto one = join(scene, "one", 320);
   auto two = join(scene, "two", 400);
-  Player player(scene.source("room=room1 max-streams=1") + branches(1), {"sink0"});
+  Player player(scene.source("room=room1 max-streams=1") + branches(2),
+                {"sink0", "sink1"});
   player.play();
   player.expect_buffers("sink0", 10);
   fail_unless_equals_int(player.state().pads.size(), 1);
   fail_unless_equals_int(one->state().sessions + two->state().sessions, 1);
+  (one->state().sessions ? one : two)->stop();
+  player.expect_buffers("sink1", 10); // of who had found no room
 }
 GST_END_TEST
 

@@ -392,7 +392,7 @@ void Stream::handle_bye() {
     return;
   GST_INFO_OBJECT(element_, "stream %s: the publisher said goodbye", id().c_str());
   lost("the publisher left", false);
-  host_.left(*this);
+  host_.left(*this, true);
 }
 
 void Stream::session_failed(const GError *error) {
@@ -466,7 +466,7 @@ void Stream::end_session(bool say_bye, bool lost) {
     return;
   host_.detach(*this, lost);
   absent_since_ = g_get_monotonic_time();
-  gone_.start(kGoneMs, [this] { host_.left(*this); });
+  gone_.start(kGoneMs, [this] { host_.left(*this, false); });
   auto session = std::move(session_);
   session_ = nullptr;
   bool bye_sent = say_bye && session->send(encode_bye());

@@ -34,9 +34,9 @@ public:
                         std::string_view text) = 0;
   // `code` is of GST_RESOURCE_ERROR.
   virtual void warn(int code, const std::string &text) = 0;
-  // The publisher said that it goes, or has been away for so long that it must have
-  // gone; there is no session.
-  virtual void left(Stream &stream) = 0;
+  // The publisher said that it goes or, not `for_good`, has been away for so long that
+  // it must have gone, or its network has; there is no session.
+  virtual void left(Stream &stream, bool for_good) = 0;
   // A peer vanished without a word, and still believes to be connected with us. True
   // when streams will be asked for anew, as somebody else.
   virtual bool renew_identity() = 0;
@@ -90,6 +90,13 @@ public:
   bool is_from(const Message &message) const {
     return session_ && session_->peer() == message.peer;
   }
+  // Whether it is of the session that there is, and not of one that may follow.
+  bool is_of_session(const Message &message) const {
+    return is_from(message) &&
+           (!message.session || !session_->id() || *message.session == *session_->id());
+  }
+  // It is as if it had never been here; it is asked for all the same.
+  void forget() { was_playing_ = false; }
 
 private:
   bool send_on_socket(const std::string &text) override;

@@ -13,7 +13,7 @@ namespace vdn {
 
 namespace {
 
-constexpr size_t kMaxStreams = 256;
+constexpr size_t kMaxStreams = 256, kMaxRefused = 64;
 // kbit/s; what web publishers send who are asked for nothing.
 constexpr unsigned kAnySide = 16384; // pixels; nobody's picture is enlarged
 constexpr unsigned kUsualBitrate = 2500;
@@ -27,17 +27,28 @@ Stream *Viewer::add(const WantedStream &wanted) {
   return streams_.back().get();
 }
 
-// Takes the pads of a stream away, and the stream too unless the user named it.
-void Viewer::remove(const std::string &id) {
+// Takes the pads of a stream away, and the stream too unless the user named it, or it may
+// be there, cut off from us: nobody would tell us when it is not any longer.
+void Viewer::remove(const std::string &id, bool for_good) {
   auto at = std::find_if(streams_.begin(), streams_.end(),
                          [&](const auto &stream) { return stream->id() == id; });
   if (at == streams_.end() || (*at)->session())
     return; // it is back already
   observer_.removed(**at);
-  if (config_.streams.empty()) {
+  if (!config_.streams.empty())
+    return;
+  if (for_good)
     streams_.erase(at);
-    update_state();
-  }
+  else
+    (*at)->forget();
+  update_state();
+}
+
+// Who announced itself while there was no room does so once only.
+void Viewer::admit_refused() {
+  for (const std::string &wire_id : std::exchange(refused_, {}))
+    if (auto *stream = wanted(wire_id, true))
+      stream->publisher_seen({});
 }
 
 // Whoever has been away for longest makes way for somebody new. False when all are here.
@@ -49,7 +60,7 @@ bool Viewer::make_room() {
   if (!absent)
     return false;
   GST_INFO_OBJECT(bin_, "stream %s is away and makes way", absent->id().c_str());
-  remove(std::string(absent->id()));
+  remove(std::string(absent->id()), true);
   return true;
 }
 
@@ -65,9 +76,15 @@ Stream *Viewer::wanted(const std::string &wire_id, bool may_add) {
       return stream.get();
   bool everybody = config_.streams.empty() && !config_.presence.room.empty();
   size_t limit = config_.max_streams ? config_.max_streams : kMaxStreams;
-  if (!may_add || !everybody || (streams_.size() >= limit && !make_room()))
+  if (!may_add || !everybody)
     return nullptr;
-  return add({*id, true, true});
+  if (streams_.size() < limit || make_room())
+    return add({*id, true, true});
+  if (std::find(refused_.begin(), refused_.end(), wire_id) == refused_.end())
+    refused_.push_back(wire_id);
+  if (refused_.size() > kMaxRefused)
+    refused_.pop_front();
+  return nullptr;
 }
 
 void Viewer::update_state() {

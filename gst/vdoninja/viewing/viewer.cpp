@@ -136,9 +136,12 @@ void Viewer::warn(int code, const std::string &text) {
   observer_.problem(code, text, false);
 }
 
-void Viewer::left(Stream &stream) {
-  if (config_.remove_on_leave)
-    loop_.post([this, id = stream.id()] { remove(id); });
+void Viewer::left(Stream &stream, bool for_good) {
+  loop_.post([this, id = stream.id(), for_good] {
+    if (config_.remove_on_leave)
+      remove(id, for_good);
+    admit_refused();
+  });
 }
 
 // A publisher ignores requests from somebody it believes to be connected with; on a new
@@ -224,7 +227,7 @@ void Viewer::handle_offer(const Message &message) {
 
 void Viewer::handle_candidates(const Message &message) {
   for (auto &stream : streams_)
-    if (stream->is_from(message)) {
+    if (stream->is_of_session(message)) {
       stream->handle_candidates(message);
       return;
     }

@@ -120,11 +120,12 @@ private:
   void state_changed(Stream &stream, StreamState before) override;
   void received(Stream &stream, const Message &message, std::string_view text) override;
   void warn(int code, const std::string &text) override;
-  void left(Stream &stream) override;
+  void left(Stream &stream, bool for_good) override;
   bool renew_identity() override;
 
   Stream *add(const WantedStream &wanted);
-  void remove(const std::string &id);
+  void remove(const std::string &id, bool for_good);
+  void admit_refused();
   bool make_room();
   unsigned bitrate_of_each() const;
   void share_bitrate();
@@ -148,6 +149,7 @@ private:
   bool playing_ = false;
   bool admits_offers_ = false;
   std::deque<Message> held_offers_;
+  std::deque<std::string> refused_; // wire ids for which there was no room
   bool failed_ = false;
 };
 
