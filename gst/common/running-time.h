@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "gst-ptr.h"
+#include "pipeline-of.h"
 
 namespace vdn {
 
@@ -13,12 +13,9 @@ namespace vdn {
 inline GstClockTime running_time_now(GstElement *element, bool live) {
   const auto clock = ObjPtr<GstClock>::adopt(gst_element_get_clock(element));
   if (!live) {
-    auto top = ObjPtr<GstObject>::ref(GST_OBJECT(element));
-    while (auto parent = ObjPtr<GstObject>::adopt(gst_object_get_parent(top.get())))
-      top = std::move(parent);
-    auto *pipeline = GST_ELEMENT(top.get());
-    if (GST_STATE(pipeline) != GST_STATE_PLAYING || !clock)
-      return gst_element_get_start_time(pipeline);
+    const auto pipeline = pipeline_of(element);
+    if (GST_STATE(pipeline.get()) != GST_STATE_PLAYING || !clock)
+      return gst_element_get_start_time(pipeline.get());
   }
   if (!clock)
     return GST_CLOCK_TIME_NONE;

@@ -223,6 +223,22 @@ GST_START_TEST(test_live_publisher_that_repeats_nothing_is_told) {
 }
 GST_END_TEST
 
+// Sinks begin together; a pad that never comes has nothing for its sink.
+GST_START_TEST(test_live_sink_that_is_waited_for_is_told_of) {
+  for (const char *queue : {"", "queue max-size-buffers=5 ! "}) {
+    Loopback show(video_only());
+    show.publish();
+    Player player(show.source() + " src.video_0 ! " + queue +
+                  "fakesink sync=false src.audio_0 ! fakesink");
+    player.play();
+    player.expect_warning("which has got nothing so far; the publisher sends no sound");
+    for (const auto &warning : player.state().warnings) // gst-parse has one, too
+      fail_unless(warning.text.find("slower") == std::string::npos, "%s",
+                  player.describe().c_str());
+  }
+}
+GST_END_TEST
+
 // On the way to NULL a bin passes PAUSED; the goodbye leaves all the same.
 GST_START_TEST(test_live_goodbye_arrives) {
   for (GstState state : {GST_STATE_READY, GST_STATE_NULL}) {
@@ -309,6 +325,7 @@ static Suite *live_suite() {
   tcase_add_test(tc, test_live_pause_is_not_made_up_for);
   tcase_add_test(tc, test_live_keyframe_that_never_comes_is_told);
   tcase_add_test(tc, test_live_publisher_that_repeats_nothing_is_told);
+  tcase_add_test(tc, test_live_sink_that_is_waited_for_is_told_of);
   tcase_add_test(tc, test_live_goodbye_arrives);
   tcase_add_test(tc, test_live_gaps_are_told_while_the_publisher_is_away);
   return suite;

@@ -224,7 +224,7 @@ bool Outputs::watch_skips(Output &output) {
   const bool often = progress.skips - output.skips > kSkipsForgiven;
   if (++output.measurements % kSkipsWindow == 0)
     output.skips = progress.skips;
-  if (!often || std::exchange(output.told_slow, true))
+  if (!often || waits_for_other_sinks() || std::exchange(output.told_slow, true))
     return often;
   const bool downstream =
       gst_vdoninja_src_pad_get_pushing_us(output.src_pad()) - output.pushing_us >

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "output.h"
+#include "pipeline-of.h"
 
 GST_DEBUG_CATEGORY_EXTERN(vdoninja_pads_debug);
 #define GST_CAT_DEFAULT vdoninja_pads_debug
@@ -17,7 +18,7 @@ namespace {
 constexpr unsigned kLookMs = 500;
 // Ticks: what is linked late is linked by then.
 constexpr unsigned kUnwatched = 4;
-constexpr unsigned kUnlinked = 10;
+constexpr unsigned kUnlinked = 10, kHeldUp = 10;
 
 } // namespace
 
@@ -316,6 +317,7 @@ void Outputs::look_around() {
   fill_gaps();
   watch_wishes();
   tell_of_unlinked();
+  tell_of_waiting();
   look_timer_.start(kLookMs, [this] { look_around(); });
 }
 
@@ -351,6 +353,38 @@ void Outputs::tell_of_unlinked() {
     return;
   report(GST_CORE_ERROR, GST_CORE_ERROR_PAD,
          "nothing is linked to what the publisher sends: " + have, false);
+}
+
+// A live source plays, and sinks that have something wait for those that have nothing:
+// with sound to be heard and none sent the picture stands still, and nobody says why.
+bool Outputs::waits_for_other_sinks() const {
+  const auto pipeline = pipeline_of(element_);
+  return *flowing_ && GST_STATE(pipeline.get()) != GST_STATE_PLAYING &&
+         GST_STATE_TARGET(pipeline.get()) == GST_STATE_PLAYING;
+}
+
+void Outputs::tell_of_waiting() {
+  std::string held_up;
+  bool kinds[2] = {false, false};
+  for (const auto &output : outputs_) {
+    kinds[output->kind == MediaKind::kVideo] |= bool(output->source.pad);
+    if (gst_vdoninja_src_pad_is_pushing(output->src_pad()))
+      held_up = GST_PAD_NAME(output->pad.get());
+  }
+  if (held_up.empty() || !waits_for_other_sinks()) {
+    held_up_ = 0;
+    return;
+  }
+  if (++held_up_ != kHeldUp)
+    return;
+  const char *lacks = !kinds[0]   ? "; the publisher sends no sound"
+                      : !kinds[1] ? "; the publisher sends no picture"
+                                  : "";
+  report(GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED,
+         "what is linked to " + held_up +
+             " waits for another sink of the pipeline, which has got nothing so far" +
+             lacks + "; leave that sink out, or give it async=false",
+         false);
 }
 
 // Who is to be linked once a pad appears has nobody to hear of the end from, and without

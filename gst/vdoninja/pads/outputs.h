@@ -160,6 +160,8 @@ private:
   void adapt_latency();
   void watch_wishes();
   void tell_of_unlinked();
+  bool waits_for_other_sinks() const;
+  void tell_of_waiting();
   void forget(Output &output);
   void end_those_that_wait();
   void finish(GstPad *pad);
@@ -185,6 +187,7 @@ private:
   unsigned next_audio_ = 0;
   std::map<std::string, unsigned> unwatched_; // ticks without a linked video pad
   unsigned unlinked_ = 0;                     // ticks without any linked pad
+  unsigned held_up_ = 0; // looks in a row at which other sinks were waited for
   Timer look_timer_;
 };
 
