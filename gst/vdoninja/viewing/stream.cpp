@@ -151,9 +151,7 @@ void Stream::handle_offer(const Message &message) {
     start_session(message);
     return;
   }
-  const auto &current = session_->id();
-  const bool same_peer = session_->peer() == message.peer;
-  if (same_peer && (!message.session || !current || *message.session == *current)) {
+  if (is_of_session(message)) {
     auto session = session_; // an offer may end it
     session->handle_offer(message, false);
     return;
@@ -163,7 +161,7 @@ void Stream::handle_offer(const Message &message) {
   const ErrorPtr error(raw);
   if (!usable)
     offer_refused(error.get());
-  else if (same_peer && dialect_ == Dialect::kHosted)
+  else if (is_from(message) && dialect_ == Dialect::kHosted)
     replace_session(message); // the server says who sent it
   else
     compete(message);
