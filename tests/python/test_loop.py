@@ -143,7 +143,8 @@ def pictures_and_ticks(viewer):
 
 @needs_element
 def test_sound_passes_by_and_stays_in_sync(tmp_path):
-    """At the end of both ways, once reports of all streams have come."""
+    """At the end of both ways, once reports of all streams have come. Receivers follow
+    those from 4 ms on, twice here; the encoder of sound follows its input from 10 ms on."""
     (tmp_path / "mine.py").write_text("def same(picture):\n    return picture\n")
     with Publisher(["abc"], ticks=True) as publisher, Process(
             [sys.executable, LOOP, "--server", publisher.server, "--view", "abc", "--push",
@@ -157,7 +158,7 @@ def test_sound_passes_by_and_stays_in_sync(tmp_path):
             seen = []
             for pair in pictures_and_ticks(viewer.pipeline):
                 seen.append([round(delay / 1e6, 1) for delay in pair])
-                if all(abs(tick - shown) < 15 for tick, shown in seen[-3:]) and seen[2:]:
+                if all(abs(tick - shown) < 19 for tick, shown in seen[-3:]) and seen[2:]:
                     break
                 assert len(seen) < 20, f"ms after capture, sound and pictures: {seen}"
         loop.close()
