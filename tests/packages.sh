@@ -7,7 +7,8 @@
 #   tests/packages.sh                     everything
 #   tests/packages.sh build-12 try-13     some of build-12, try-12, try-13, build-13
 #
-# Downloads are kept in build-packages/ for the next run.
+# Downloads are kept in build-packages/ for the next run. Parts that need nothing of each
+# other, as build-13, may run at the same time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kept=build-packages
@@ -20,23 +21,26 @@ fail() {
 
 # Quiet as long as it works.
 quietly() {
-  "$@" >"$kept/last.log" 2>&1 </dev/null || {
-    tail -n 60 "$kept/last.log" >&2
+  local log
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 </dev/null || {
+    tail -n 60 "$log" >&2
     fail "failed: $*"
   }
+  rm "$log"
 }
 
-install() {
-  quietly apt-get -y --no-install-recommends install "$@"
+# One at a time has the folder of what was downloaded.
+apt() {
+  quietly flock "$archives.lock" apt-get -y --no-install-recommends "$@"
 }
 
 keep_downloads() {
-  local archives
   archives=$(realpath -m "$kept/apt-$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)")
   mkdir -p "$archives/partial"
   echo "Dir::Cache::archives \"$archives\";" >/etc/apt/apt.conf.d/01keep-downloads
   export DEBIAN_FRONTEND=noninteractive
-  quietly apt-get update
+  apt update
 }
 
 # The same package with a version that anything is an upgrade of.
@@ -75,14 +79,14 @@ files_of_ours() {
 # takes over what a pipeline of the old version left when it was killed.
 try_upgrade() {
   older /tmp/older-packages "$@"
-  install /tmp/older-packages/*.deb
+  apt install /tmp/older-packages/*.deb
   [[ $(versions) == 0.0.1 ]] || fail "the older version is not installed: $(versions)"
   write_ring packages-killed
   kill -KILL "$writer"
   wait "$writer" 2>/dev/null || true
   write_ring packages-live
   local live=$writer
-  install "$@"
+  apt install "$@"
   [[ $(versions) == "$(dpkg-deb -f "$1" Version)" ]] || fail "no upgrade: $(versions)"
   ring_is_read packages-live
   write_ring packages-killed
@@ -94,7 +98,7 @@ try_upgrade() {
 try_removal() {
   local file
   mapfile -t files < <(dpkg -L "${names[@]}" | sort -u)
-  quietly apt-get -y remove "${names[@]}"
+  apt remove "${names[@]}"
   ! gst-inspect-1.0 vdoninjasrc >/dev/null 2>&1 || fail "the element is still there"
   quietly dpkg --purge "${names[@]}"
   ! dpkg-query -W "${names[@]}" 2>/dev/null | grep . || fail "dpkg still knows them"
@@ -108,8 +112,8 @@ try_removal() {
 # Inside a clean system.
 try_packages() {
   keep_downloads
-  install "$(realpath "$kept")"/bookworm/*.deb
-  install g++ iproute2 pkgconf gstreamer1.0-tools
+  apt install "$(realpath "$kept")"/bookworm/*.deb
+  apt install g++ iproute2 pkgconf gstreamer1.0-tools
   PROGRAMS=$PWD/$kept/programs debian/tests/play
   quietly dpkg --purge "${names[@]}"
   try_upgrade "$(realpath "$kept")"/bookworm/*.deb
@@ -119,7 +123,8 @@ try_packages() {
 # Inside, too: `programs` says whether to build the other side of the wire as well.
 build_packages() {
   keep_downloads
-  install git lintian
+  apt install git lintian
+  apt build-dep ./
   quietly scripts/build-deb.sh "$kept/$1"
   if [[ ${2-} == programs ]]; then
     local programs=(tests/support/vdoninja-{handshake,publisher})
