@@ -90,6 +90,55 @@ GST_START_TEST(test_bandwidth_follows_a_bottleneck) {
 }
 GST_END_TEST
 
+// given a stream that is not encoded here, and a line that carries a third of it,
+// then the viewer is slow soon, and gets keyframes and sound, none of it late,
+// and all of it again when the line does.
+GST_START_TEST(test_bandwidth_of_a_stream_that_is_what_it_is) {
+  for (unsigned seed = 1; seed <= kSeeds; seed++) {
+    Bottleneck scene(seed);
+    scene.pass(3000);
+    scene.line.conditions() = thin(1000);
+    const double slow = scene.run_until(10, [&] { return scene.is_slow(); });
+    fail_unless(slow <= 4, "seed %u: %f s", seed, slow);
+    scene.run(3);
+    scene.clear();
+    scene.run(30);
+    const Bottleneck::Seen seen = scene.seen();
+    fail_unless(scene.is_slow() && seen.pictures >= 15, "seed %u: %u", seed,
+                seen.pictures);
+    fail_unless(seen.longest_wait_us <= 510 * kMs);
+    scene.line.conditions() = thin(6000);
+    const double back = scene.run_until(60, [&] { return !scene.is_slow(); });
+    fail_unless(back <= 30, "seed %u: %f s", seed, back);
+    scene.run(2);
+    scene.clear();
+    scene.run(10);
+    fail_unless(!scene.is_slow() && scene.seen().pictures >= 298, "seed %u: %u", seed,
+                scene.seen().pictures);
+  }
+}
+GST_END_TEST
+
+// However much that is, whoever has room for it gets it at once.
+GST_START_TEST(test_bandwidth_of_a_stream_that_passes_holds_up_nothing) {
+  for (unsigned seed = 1; seed <= kSeeds; seed++)
+    for (unsigned kbit_s : {300, 3000, 12000}) {
+      Bottleneck scene(seed);
+      scene.pass(kbit_s);
+      scene.line.conditions() = thin(2 * kbit_s + 300);
+      scene.run(3);
+      scene.clear();
+      for (int i = 0; i < 60; i++) {
+        scene.run(1);
+        fail_if(scene.is_slow(), "seed %u, %u kbit/s, after %d s", seed, kbit_s, i);
+      }
+      // The keyframe of five pictures' size takes its time.
+      fail_unless(scene.seen().longest_wait_us <= 110 * kMs, "seed %u, %u kbit/s: %d us",
+                  seed, kbit_s, static_cast<int>(scene.seen().longest_wait_us));
+    }
+}
+GST_END_TEST
+
 GST_START_TEST(test_bandwidth_random_loss_keeps_the_rate) {
   for (unsigned seed = 1; seed <= kSeeds; seed++) {
     Bottleneck scene(seed);
@@ -230,6 +279,8 @@ GST_START_TEST(test_bandwidth_limits_hold_at_once) {
   fail_unless_equals_int(bandwidth.kbit_s(), 800);
   bandwidth.set_limits({1000, 900}); // the wrong way round
   fail_unless_equals_int(bandwidth.kbit_s(), 1000);
+  bandwidth.set_limits({kMin, 5000}); // nothing else held it
+  fail_unless_equals_int(bandwidth.kbit_s(), 5000);
 }
 GST_END_TEST
 
@@ -344,6 +395,8 @@ static Suite *bandwidth_suite(void) {
   TCase *cases = tcase_create("bandwidth");
   suite_add_tcase(suite, cases);
   tcase_add_test(cases, test_bandwidth_follows_a_bottleneck);
+  tcase_add_test(cases, test_bandwidth_of_a_stream_that_is_what_it_is);
+  tcase_add_test(cases, test_bandwidth_of_a_stream_that_passes_holds_up_nothing);
   tcase_add_test(cases, test_bandwidth_random_loss_keeps_the_rate);
   tcase_add_test(cases, test_bandwidth_comes_back_in_spite_of_random_loss);
   tcase_add_test(cases, test_bandwidth_jitter_is_no_overuse);

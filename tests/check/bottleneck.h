@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A publisher with one viewer behind a bad line, on a clock of its own: encoder, pacer,
-// line, reports, repeats, estimate. Only encoder, line and viewer are models.
+// line, reports, repeats, estimate. Only what makes frames and lets them go, line and
+// viewer are models.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +25,14 @@ public:
 
   explicit Bottleneck(unsigned seed)
       : line(seed), bandwidth({kMin, kMax}, kMax), pacer(kMax), random_(seed) {}
+
+  // What is not encoded here: so much, whatever anybody wishes, and a keyframe each 2 s.
+  void pass(unsigned kbit_s) {
+    passing_kbit_s_ = kbit_s;
+    rate_.set_limits({kbit_s + kSoundKbit, kbit_s + kSoundKbit});
+    bandwidth.set_limits({kMin, std::max(kMax, kbit_s * 13 / 10) + kSoundKbit});
+  }
+  bool is_slow() const { return rate_.is_slow("viewer"); }
 
   // To be read and changed between runs.
   BadLine line;
@@ -100,15 +109,25 @@ private:
     const bool stalled = std::exchange(stalled_, encoder_stalls);
     if (encoder_stalls)
       return;
-    const unsigned kbit_s = std::max(kMin, rate_.kbit_s() - kSoundKbit);
+    const unsigned kbit_s =
+        passing_kbit_s_ ? passing_kbit_s_ : std::max(kMin, rate_.kbit_s() - kSoundKbit);
     double bytes = kbit_s * 1000.0 / 8 / 30;
     bytes *= 0.8 + 0.4 * (random_() / 4294967296.0);
-    const bool keyframe = keyframes_.take(now_us);
+    const bool keyframe = passing_kbit_s_ ? made_++ % 60 == 0 : keyframes_.take(now_us);
+    if (passing_kbit_s_)
+      bytes *= 60.0 / 64;
     if (keyframe) {
       keyframes_.came(now_us);
       seen_.keyframes++;
       bytes *= 5;
     }
+    // As Feed has it.
+    if (keyframe)
+      flowing_ = true;
+    else if (is_slow() && pacer.backlogged(now_us))
+      flowing_ = false;
+    if (!flowing_)
+      return;
     picture(static_cast<unsigned>(bytes), keyframe);
     if (stalled)
       picture(static_cast<unsigned>(bytes), false);
@@ -227,7 +246,8 @@ private:
   SharedRate rate_{{kMin, kMax}};
   Keyframes keyframes_;
   DamageWatch watch_;
-  bool stalled_ = false;
+  bool stalled_ = false, flowing_ = true;
+  unsigned passing_kbit_s_ = 0, made_ = 0;
   int64_t next_sound_us_ = 0, next_picture_us_ = 0, next_report_us_ = 0;
   uint16_t next_rtp_ = 1;
   uint16_t first_number_ = 0; // of sent_.front()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "rate.h"
 
+#include "rate-meter.h"
+
 // Last: it defines `fail` as a macro.
 #include <gst/check/gstcheck.h>
 
@@ -170,6 +172,28 @@ GST_START_TEST(test_rate_limits_change) {
 }
 GST_END_TEST
 
+// The last five seconds count, and what there is of them at first.
+GST_START_TEST(test_rate_of_what_passes) {
+  RateMeter meter;
+  int64_t now_us = 7 * kSecond;
+  uint64_t bytes = 12345;
+  meter.set(bytes, now_us);
+  fail_unless_equals_int(meter.kbit_s(), 0);
+  auto pass = [&](int seconds, unsigned kbit_s) {
+    while (seconds--)
+      meter.set(bytes += kbit_s * 125, now_us += kSecond);
+    return meter.kbit_s();
+  };
+  fail_unless_equals_int(pass(1, 800), 800);
+  fail_unless_equals_int(pass(4, 800), 800);
+  fail_unless_equals_int(pass(1, 5800), 1800); // a keyframe
+  fail_unless_equals_int(pass(5, 800), 800);
+  fail_unless_equals_int(pass(5, 0), 0);
+  meter.clear();
+  fail_unless_equals_int(pass(1, 800), 0);
+}
+GST_END_TEST
+
 static Suite *rate_suite(void) {
   Suite *suite = suite_create("rate");
   TCase *cases = tcase_create("rate");
@@ -183,6 +207,7 @@ static Suite *rate_suite(void) {
   tcase_add_test(cases, test_rate_floor_holds_when_all_are_slow);
   tcase_add_test(cases, test_rate_largest_wish_limits);
   tcase_add_test(cases, test_rate_limits_change);
+  tcase_add_test(cases, test_rate_of_what_passes);
   return suite;
 }
 

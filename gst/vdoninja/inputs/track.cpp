@@ -221,6 +221,7 @@ void MediaTrack::push(GstSample *sample, GstClockTime base_time) {
   take_caps(gst_sample_get_caps(sample)); // viewers are offered what is muted, too
   if (muted_)
     return;
+  bytes_ += gst_buffer_get_size(made);
   const bool keyframe = !GST_BUFFER_FLAG_IS_SET(made, GST_BUFFER_FLAG_DELTA_UNIT);
   const GstClockTime epoch = epoch_;
   const GstClockTimeDiff shift =

@@ -71,6 +71,8 @@ public:
   void remove(TrackListener *listener);
   void request_keyframe() const { source_.keyframe(); }
   bool taken() const;
+  // Of all frames that were handed on.
+  guint64 bytes() const { return bytes_; }
 
   // For whoever makes it.
   // The base time that listeners share; NONE: that of the frames. Thread: any.
@@ -104,6 +106,7 @@ private:
   const Source source_;
   std::atomic<GstClockTime> epoch_{GST_CLOCK_TIME_NONE};
   std::atomic<bool> muted_{false};
+  std::atomic<guint64> bytes_{0};
   mutable Mutex mutex_;
   std::condition_variable returned_;
   std::vector<EntryPtr> entries_ GUARDED_BY(mutex_);

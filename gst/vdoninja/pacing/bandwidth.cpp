@@ -51,8 +51,12 @@ double Bandwidth::clamped(double kbit_s) const {
 }
 
 void Bandwidth::set_limits(const BandwidthLimits &limits) {
+  const double held_kbit_s = limits_.max_kbit_s;
   limits_ = limits;
   limits_.max_kbit_s = std::max(limits.max_kbit_s, limits.min_kbit_s);
+  for (double *kbit_s : {&delay_kbit_s_, &loss_kbit_s_})
+    if (*kbit_s >= held_kbit_s)
+      *kbit_s = limits_.max_kbit_s;
   delay_kbit_s_ = clamped(delay_kbit_s_);
   loss_kbit_s_ = clamped(loss_kbit_s_);
 }

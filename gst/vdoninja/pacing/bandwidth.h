@@ -36,7 +36,8 @@ class Bandwidth {
 public:
   Bandwidth(const BandwidthLimits &limits, unsigned start_kbit_s);
 
-  // `max_kbit_s` is never below `min_kbit_s`; the estimate is within them at once.
+  // `max_kbit_s` is never below `min_kbit_s`; the estimate is within them at once. One
+  // that nothing but the highest held goes up with it, as it begins.
   void set_limits(const BandwidthLimits &limits);
   // From receiver reports, for the time without feedback.
   void set_round_trip(int64_t us) { round_trip_us_ = us; }

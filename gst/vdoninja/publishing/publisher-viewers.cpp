@@ -322,7 +322,8 @@ std::string Publisher::stats_message() const {
 }
 
 const char *Publisher::limited_by(bool slow) const {
-  return slow || kbit_s() < config_.limits.max_kbit_s ? "bandwidth" : "none";
+  const bool less = !passing_video() && kbit_s() < config_.limits.max_kbit_s;
+  return slow || less ? "bandwidth" : "none";
 }
 
 // What they are told again and again, or when it changes.

@@ -16,6 +16,7 @@ constexpr unsigned kTickMs = 1000;
 constexpr unsigned kConflictMs[] = {5000, 10000, 20000, 30000};
 constexpr unsigned kConflictsAtFirst = 2;
 constexpr unsigned kUnopposedMs = 30000;
+constexpr double kBeyondPassing = 1.3;
 
 } // namespace
 
@@ -70,6 +71,8 @@ void Publisher::set_media(std::vector<Medium> media, const Served &served) {
     }
   }
   told_kbit_s_ = told_sound_kbit_s_ = 0; // what encodes may be new
+  if (!same)
+    passing_.clear();
   apply_limits();
   announce();
 }
@@ -96,7 +99,10 @@ void Publisher::set_limits(const BandwidthLimits &video, unsigned sound_kbit_s) 
 
 void Publisher::apply_limits() {
   const BandwidthLimits bounds = limits();
-  rate_.set_limits({bounds.min_kbit_s, bounds.max_kbit_s});
+  if (const unsigned passing = passing_.kbit_s())
+    rate_.set_limits({passing + sound_kbit_s(), passing + sound_kbit_s()});
+  else
+    rate_.set_limits({bounds.min_kbit_s, bounds.max_kbit_s});
   for (auto &[peer, viewer] : viewers_)
     viewer.watcher->set_limits(bounds);
   update_rate();
@@ -115,10 +121,28 @@ unsigned Publisher::sound_kbit_s() const {
   return sound ? config_.sound_kbit_s : 0;
 }
 
-// Of all that a network carries, sound included.
+// Of all that a network carries, sound included. What passes leaves at twice the estimate
+// at most: that is never what holds it up.
 BandwidthLimits Publisher::limits() const {
+  const auto passing = static_cast<unsigned>(kBeyondPassing * passing_.kbit_s());
   return {config_.limits.min_kbit_s + sound_kbit_s(),
-          config_.limits.max_kbit_s + sound_kbit_s()};
+          std::max(config_.limits.max_kbit_s, passing) + sound_kbit_s()};
+}
+
+const MediaTrack *Publisher::passing_video() const {
+  for (const Medium &medium : media_)
+    if (medium.kind == MediaKind::kVideo && medium.passes)
+      return medium.tracks.front().get();
+  return nullptr;
+}
+
+// Nobody can make less of what passes: who carries less than it takes is slow.
+void Publisher::measure() {
+  const MediaTrack *video = passing_video();
+  if (!video)
+    return;
+  passing_.set(video->bytes(), g_get_monotonic_time());
+  apply_limits();
 }
 
 void Publisher::set_muted(std::optional<bool> video, std::optional<bool> audio) {
@@ -326,6 +350,7 @@ void Publisher::tick() {
   for (const auto &watcher : all)
     watcher->tick();
   serve_waiting();
+  measure();
   update_rate();
   update_size();
   for (const auto &[peer, viewer] : viewers_)
@@ -359,7 +384,7 @@ void Publisher::update_rate() {
     for (auto &[peer, viewer] : viewers_)
       viewer.watcher->set_slow(rate_.is_slow(peer));
   }
-  if (std::exchange(told_kbit_s_, kbit_s()) != kbit_s())
+  if (!passing_video() && std::exchange(told_kbit_s_, kbit_s()) != kbit_s())
     observer_.bitrate_wanted(MediaKind::kVideo, kbit_s());
 }
 

@@ -13,6 +13,7 @@
 
 #include "disposer.h"
 #include "presence.h"
+#include "rate-meter.h"
 #include "relays.h"
 #include "shared-size.h"
 #include "watcher.h"
@@ -175,6 +176,8 @@ private:
   void apply_limits();
   unsigned sound_kbit_s() const;
   BandwidthLimits limits() const;
+  const MediaTrack *passing_video() const;
+  void measure();
   void update_rate();
   void update_size();
   void update_sound();
@@ -209,6 +212,7 @@ private:
   // Their goodbyes are on the way.
   std::vector<std::pair<gint64, std::shared_ptr<Watcher>>> leaving_;
   SharedRate rate_;
+  RateMeter passing_; // video that is not encoded here
   unsigned told_kbit_s_ = 0, told_sound_kbit_s_ = 0;
   SharedSize size_;
   Keyframes keyframes_;

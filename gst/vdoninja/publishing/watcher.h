@@ -22,6 +22,7 @@ namespace vdn {
 struct Medium {
   MediaKind kind = MediaKind::kVideo;
   std::vector<std::shared_ptr<MediaTrack>> tracks;
+  bool passes = false; // it is not encoded here, and makes what it makes
 };
 
 struct WatcherConfig {

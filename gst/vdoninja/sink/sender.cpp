@@ -118,7 +118,8 @@ void Sender::look_at_inputs(bool complete_only) {
         continue;
       if (video)
         look_at_caps(*tracks.front(), &served);
-      media.push_back({video ? MediaKind::kVideo : MediaKind::kAudio, std::move(tracks)});
+      media.push_back({video ? MediaKind::kVideo : MediaKind::kAudio, std::move(tracks),
+                       !input->encodes()});
     }
   if (complete_only && !media.empty() && media.size() < inputs_.size()) {
     if (!patience_) {
