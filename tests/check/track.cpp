@@ -186,6 +186,24 @@ GST_START_TEST(test_track_waits_for_a_keyframe_after_a_restart_and_after_silence
 }
 GST_END_TEST
 
+// Who listens is offered to others by that.
+GST_START_TEST(test_track_tells_caps_of_what_is_muted) {
+  Made made;
+  Recorder listener;
+  made.track.set_muted(true);
+  made.track.add(&listener);
+  made.push(0, true);
+  made.push(1, false);
+  fail_unless_equals_int(listener.all_caps.size(), 1);
+  fail_unless(listener.frames.empty());
+  made.track.set_muted(false);
+  made.push(2, true);
+  fail_unless_equals_int(listener.all_caps.size(), 1);
+  fail_unless(listener.frames[0].discont);
+  made.track.remove(&listener);
+}
+GST_END_TEST
+
 GST_START_TEST(test_track_listener_may_remove_itself) {
   Made made;
   Recorder listener;
@@ -300,6 +318,7 @@ static Suite *track_suite() {
   tcase_add_test(tc, test_track_tells_caps_before_frames_and_again_when_they_change);
   tcase_add_test(tc, test_track_gives_running_times_since_the_epoch);
   tcase_add_test(tc, test_track_waits_for_a_keyframe_after_a_restart_and_after_silence);
+  tcase_add_test(tc, test_track_tells_caps_of_what_is_muted);
   tcase_add_test(tc, test_track_listener_may_remove_itself);
   tcase_add_test(tc, test_track_remove_waits_for_the_call_that_runs);
   tcase_add_test(tc, test_track_announces_baseline_whatever_it_is);

@@ -42,6 +42,13 @@ std::string watching(const Scene &scene) {
          "src. ! audio/x-raw ! fakesink name=audio sync=false async=false";
 }
 
+// "tap" lets through what comes, or nothing.
+void shut(const Sending &sending, bool shut) {
+  const auto tap =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(sending.pipeline()), "tap"));
+  g_object_set(tap.get(), "drop", static_cast<gboolean>(shut), nullptr);
+}
+
 // A file of ten seconds of picture and sound, gone with this.
 class Recording {
 public:
@@ -203,6 +210,37 @@ GST_START_TEST(test_last_pad_goes_while_viewers_watch) {
 }
 GST_END_TEST
 
+// A microphone that sleeps keeps nobody from the picture, and comes when it wakes.
+GST_START_TEST(test_sound_that_sleeps_at_first) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene) + " " + tone() +
+                  "valve name=tap drop=true drop-mode=forward-sticky-events ! out.");
+  sending.play();
+  sending.expect_published();
+  Player player(watching(scene), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 15);
+  fail_unless_equals_int(player.state().buffers("audio"), 0);
+  shut(sending, false);
+  player.expect_buffers("audio", 15);
+  player.expect_buffers("sink", 15);
+}
+GST_END_TEST
+
+// It fell asleep before anybody came, and nothing was encoded of it.
+GST_START_TEST(test_sound_that_fell_asleep) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene) + " " + tone() +
+                  "valve name=tap drop-mode=forward-sticky-events ! out.");
+  sending.play();
+  sending.expect_published();
+  shut(sending, true);
+  Player player(scene.line());
+  player.play();
+  player.expect_buffers("sink", 15);
+}
+GST_END_TEST
+
 // Who encodes makes none when asked: a viewer waits, and somebody has to be told.
 GST_START_TEST(test_few_keyframes_are_told) {
   const Scene scene;
@@ -242,6 +280,8 @@ static Suite *vdoninjasink_sources_suite() {
   tcase_add_test(tc, test_pad_goes_while_viewers_watch);
   tcase_add_test(tc, test_pad_goes_while_paused);
   tcase_add_test(tc, test_last_pad_goes_while_viewers_watch);
+  tcase_add_test(tc, test_sound_that_sleeps_at_first);
+  tcase_add_test(tc, test_sound_that_fell_asleep);
   tcase_add_test(tc, test_few_keyframes_are_told);
   return suite;
 }

@@ -67,6 +67,11 @@ template <typename Call> void Input::tell(Call call) {
   told_.notify_all();
 }
 
+void Input::tell_tracks() {
+  if (given_)
+    tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+}
+
 void Input::close() {
   std::vector<std::shared_ptr<Encoder>> ending;
   {
@@ -97,9 +102,13 @@ std::vector<std::shared_ptr<Encoder>> Input::encoders() const {
 }
 
 std::vector<std::shared_ptr<MediaTrack>> Input::tracks() const {
+  if (!given_)
+    return {};
+  return all_tracks();
+}
+
+std::vector<std::shared_ptr<MediaTrack>> Input::all_tracks() const {
   std::vector<std::shared_ptr<MediaTrack>> all;
-  if (ended_ && !given_) // nothing will come that an offer could wait for
-    return all;
   Lock lock(mutex_);
   if (passthrough_)
     all.push_back(passthrough_->track());
@@ -125,19 +134,19 @@ void Input::set_box(const PictureBox &box) {
 }
 
 void Input::request_keyframe() {
-  for (const auto &track : tracks())
+  for (const auto &track : all_tracks())
     track->request_keyframe();
 }
 
 void Input::set_muted(bool muted) {
   muted_ = muted;
-  for (const auto &track : tracks())
+  for (const auto &track : all_tracks())
     track->set_muted(muted);
 }
 
 void Input::set_epoch(GstClockTime epoch) {
   epoch_ = epoch;
-  for (const auto &track : tracks())
+  for (const auto &track : all_tracks())
     track->set_epoch(epoch);
 }
 
@@ -180,9 +189,9 @@ void Input::encoder_gave_up(Encoder &encoder, const std::string &text,
     if (std::find(dead_.begin(), dead_.end(), &encoder) == dead_.end())
       dead_.push_back(&encoder);
   }
-  if (!tracks().empty()) {
+  if (!all_tracks().empty()) {
     encoder_warning(text, debug);
-    tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+    tell_tracks();
     return;
   }
   const ErrorPtr error(g_error_new_literal(
@@ -204,7 +213,7 @@ void Input::install(std::vector<std::shared_ptr<Encoder>> made,
     passthrough_ = std::move(passthrough);
     dead_.clear();
   }
-  for (const auto &track : tracks()) {
+  for (const auto &track : all_tracks()) {
     track->set_epoch(epoch_);
     track->set_muted(muted_);
   }
@@ -324,7 +333,7 @@ bool Input::set_raw(GstCaps *caps) {
   for (const auto &encoder : encoders())
     encoder->set_input(caps);
   if (changed)
-    tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+    tell_tracks();
   return true;
 }
 
@@ -355,7 +364,7 @@ bool Input::set_encoded(GstCaps *caps, const EncodingFacts &facts) {
   gst_element_sync_state_with_parent(passing_->bin());
   gst_ghost_pad_set_target(GST_GHOST_PAD(pad_.get()), sink_of(passing_->bin()).get());
   install({}, passing_);
-  tell([&](InputObserver &observer) { observer.tracks_changed(*this); });
+  tell_tracks();
   return true;
 }
 
@@ -425,7 +434,8 @@ GstFlowReturn Input::chain(GstPad *pad, GstObject *parent, GstBuffer *buffer) {
   if (jumped && !std::exchange(jump_told_, true))
     encoder_warning("The time stamps of the input jump; it goes on without the jump.",
                     GST_OBJECT_NAME(pad));
-  given_ = true;
+  if (!given_.exchange(true))
+    tell_tracks();
   if (passing_)
     passing_->given();
   return gst_proxy_pad_chain_default(pad, parent, buffer);

@@ -67,7 +67,7 @@ public:
   // all.
   GstElement *element() const { return bin_.get(); }
 
-  // Best first; empty until caps came, and where the end came before any frame. Thread:
+  // Best first; empty until a frame came: an offer would wait for what sleeps. Thread:
   // any.
   std::vector<std::shared_ptr<MediaTrack>> tracks() const;
   bool is_video() const { return config_.video; }
@@ -109,8 +109,10 @@ private:
   bool refuse(GQuark domain, int code, const std::string &text, const std::string &debug);
 
   // Any thread.
+  std::vector<std::shared_ptr<MediaTrack>> all_tracks() const;
   bool on_message(GstMessage *message);
   template <typename Call> void tell(Call call);
+  void tell_tracks();
   std::vector<std::shared_ptr<Encoder>> encoders() const;
 
   // EncoderObserver

@@ -218,10 +218,10 @@ void MediaTrack::push(GstSample *sample, GstClockTime base_time) {
   GstBuffer *made = gst_sample_get_buffer(sample);
   if (!made)
     return;
-  take_caps(gst_sample_get_caps(sample)); // viewers are offered what is muted, too
-  if (muted_)
-    return;
-  bytes_ += gst_buffer_get_size(made);
+  take_caps(gst_sample_get_caps(sample));
+  const bool muted = muted_;
+  if (!muted)
+    bytes_ += gst_buffer_get_size(made);
   const bool keyframe = !GST_BUFFER_FLAG_IS_SET(made, GST_BUFFER_FLAG_DELTA_UNIT);
   const GstClockTime epoch = epoch_;
   const GstClockTimeDiff shift =
@@ -237,6 +237,10 @@ void MediaTrack::push(GstSample *sample, GstClockTime base_time) {
     now = entries_;
   }
   for (const auto &entry : now) {
+    if (muted) {
+      give(*entry, nullptr, false); // viewers are offered what is muted, too
+      continue;
+    }
     GstBuffer *own = gst_buffer_copy(made);
     GST_BUFFER_PTS(own) = pts;
     GST_BUFFER_DTS(own) = dts;
@@ -244,17 +248,22 @@ void MediaTrack::push(GstSample *sample, GstClockTime base_time) {
   }
 }
 
-// The call itself is made without the lock; remove() waits for `called` to be taken back.
+// The calls themselves are made without the lock; remove() waits for `called` to be taken
+// back. `buffer`: NULL to tell of new caps alone.
 void MediaTrack::give(Entry &entry, GstBuffer *buffer, bool keyframe) {
   BufferPtr own(buffer);
   CapsPtr caps;
+  bool passes = false;
   {
     Lock lock(mutex_);
-    if (entry.removed || (!keyframe && !entry.started))
+    passes = buffer && (keyframe || entry.started);
+    if (entry.removed || (buffer && !passes) || (!buffer && entry.formats == formats_))
       return;
-    entry.started = true;
-    if (std::exchange(entry.discont, false))
-      GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+    if (passes) {
+      entry.started = true;
+      if (std::exchange(entry.discont, false))
+        GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DISCONT);
+    }
     if (std::exchange(entry.formats, formats_) != formats_)
       caps.reset(gst_caps_ref(caps_.get()));
     entry.called = true;
@@ -269,7 +278,7 @@ void MediaTrack::give(Entry &entry, GstBuffer *buffer, bool keyframe) {
     removed = entry.removed;
   }
   // Who removed itself in on_caps() may be gone by now.
-  if (!removed)
+  if (passes && !removed)
     listener->on_frame(own.release(), keyframe);
   {
     Lock lock(mutex_);

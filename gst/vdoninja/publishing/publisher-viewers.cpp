@@ -254,7 +254,7 @@ void Publisher::watcher_ended(Watcher &watcher, const std::string &why) {
 
 // A fresh offer of what is left, once: webrtcbin cannot apply an answer that rejects a
 // line. In an answer that takes everything there is nothing left to reject.
-void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accepted) {
+void Publisher::media_left_out(Watcher &watcher, const std::vector<bool> &kept) {
   const auto alive = watcher.shared_from_this(); // its end is told in here
   const std::string &peer = watcher.peer();
   const auto at = viewers_.find(peer);
@@ -262,17 +262,17 @@ void Publisher::media_rejected(Watcher &watcher, const std::vector<bool> &accept
     return;
   const std::vector<bool> offered = at->second.left_over;
   std::vector<bool> left_over(media_.size());
-  for (size_t i = 0, line = 0; i < media_.size() && line < accepted.size(); i++) {
+  for (size_t i = 0, line = 0; i < media_.size() && line < kept.size(); i++) {
     if (!offered.empty() && !offered[i])
       continue;
-    left_over[i] = accepted[line++];
-    if (!left_over[i] && media_[i].kind == MediaKind::kVideo &&
+    left_over[i] = kept[line++];
+    if (!left_over[i] && media_[i].kind == MediaKind::kVideo && watcher.is_answered() &&
         is_time_to_tell(&told_codec_us_))
       observer_.problem(GST_RESOURCE_ERROR_FAILED,
                         "viewer " + peer + " takes none of our video codecs", false);
   }
   const bool any = std::find(left_over.begin(), left_over.end(), true) != left_over.end();
-  end(peer, false, "it rejected a medium");
+  end(peer, false, watcher.is_answered() ? "it rejected a medium" : "one sleeps");
   if (any && offered.empty())
     serve(peer, std::move(left_over));
 }

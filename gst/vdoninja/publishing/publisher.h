@@ -139,7 +139,7 @@ private:
   void gathered(bool relayed) override { relays_.gathered(relayed); }
   void watcher_joined(Watcher &watcher) override;
   void watcher_ended(Watcher &watcher, const std::string &why) override;
-  void media_rejected(Watcher &watcher, const std::vector<bool> &accepted) override;
+  void media_left_out(Watcher &watcher, const std::vector<bool> &kept) override;
   void watcher_message(Watcher &watcher, const Message &message,
                        const ViewerRequest &request, std::string_view text) override;
   void keyframe_wanted(Watcher &watcher, KeyframeCause cause) override;

@@ -17,6 +17,7 @@ namespace {
 constexpr gint64 kAskAfterUs = 3 * G_USEC_PER_SEC;
 constexpr gint64 kStopAfterUs = 6 * G_USEC_PER_SEC;
 constexpr gint64 kGoneAfterUs = 12 * G_USEC_PER_SEC;
+constexpr gint64 kMadeWithinUs = 8 * G_USEC_PER_SEC;
 constexpr gint64 kAnswerWithinUs = 15 * G_USEC_PER_SEC;
 constexpr gint64 kConnectWithinUs = 20 * G_USEC_PER_SEC;
 // Packets; a minute or two of video.
@@ -185,11 +186,25 @@ void Watcher::read_reports() {
   tell_pacer();
 }
 
+// A source that fell asleep does not keep it from the other medium.
+void Watcher::leave_out_silent() {
+  std::vector<bool> made;
+  for (const auto &feed : feeds_)
+    made.push_back(gst_pad_has_current_caps(feed->pad()));
+  const auto count = std::count(made.begin(), made.end(), true);
+  if (count > 0 && count < static_cast<std::ptrdiff_t>(made.size()))
+    observer_.media_left_out(*this, made);
+}
+
 void Watcher::tick() {
   if (closed_)
     return; // who heard of another one's end sent it away
   const gint64 now = g_get_monotonic_time();
   if (!joined_) {
+    if (negotiating_ && now - begun_us_ > kMadeWithinUs)
+      leave_out_silent();
+    if (closed_)
+      return;
     const gint64 limit = answered_ ? kConnectWithinUs : kAnswerWithinUs;
     if (now - begun_us_ > limit)
       observer_.watcher_ended(*this, answered_ ? "it could not be reached"

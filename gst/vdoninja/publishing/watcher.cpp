@@ -328,7 +328,7 @@ void Watcher::handle_answer(const Message &message, bool over_channel) {
     std::vector<bool> accepted;
     for (const AnsweredLine &line : answer->media)
       accepted.push_back(line.accepted);
-    observer_.media_rejected(*this, accepted);
+    observer_.media_left_out(*this, accepted);
     return;
   }
   transport_.fingerprint = answer->fingerprint;

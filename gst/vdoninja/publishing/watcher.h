@@ -46,9 +46,9 @@ public:
   virtual void watcher_joined(Watcher &watcher) = 0;
   // `why`: for the user. It is to be closed.
   virtual void watcher_ended(Watcher &watcher, const std::string &why) = 0;
-  // It rejected a medium, which webrtcbin cannot follow: it is to be closed, and offered
-  // those that were accepted.
-  virtual void media_rejected(Watcher &watcher, const std::vector<bool> &accepted) = 0;
+  // It rejected a medium, which webrtcbin cannot follow, or nothing comes of one yet: it
+  // is to be closed, and offered those that are kept.
+  virtual void media_left_out(Watcher &watcher, const std::vector<bool> &kept) = 0;
   virtual void watcher_message(Watcher &watcher, const Message &message,
                                const ViewerRequest &request, std::string_view text) = 0;
   virtual void keyframe_wanted(Watcher &watcher, KeyframeCause cause) = 0;
@@ -128,6 +128,7 @@ private:
   void answer_applied(const GstStructure *reply);
   bool take_choices(const Answer &answer, GError **error);
   void take_request(const ViewerRequest &request);
+  void leave_out_silent();
   void show();
   void open_feeds(KeyframeCause cause);
   void heard() { heard_us_ = g_get_monotonic_time(); }
