@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # packages.sh: builds the Debian packages of the last commit on Debian 12, and tries them on
 # a clean Debian 12 and a clean Debian 13: install, play, upgrade beside a running pipeline,
-# remove, purge. Then Debian 13 builds them, too. Needs root, as in-debian.sh does.
+# remove, purge. Then Debian 13 builds them, too, on the system that has the tests' packages:
+# whether debian/control names all that it takes has been seen by then. Needs root, as
+# in-debian.sh does.
 #
 #   tests/packages.sh                     everything
 #   tests/packages.sh build-12 try-13     some of build-12, try-12, try-13, build-13
 #
-# Downloads are kept in build-packages/ for the next run. Parts that need nothing of each
-# other, as build-13, may run at the same time.
+# Downloads are kept in build-packages/ for the next run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kept=build-packages
@@ -30,16 +31,15 @@ quietly() {
   rm "$log"
 }
 
-# One at a time has the folder of what was downloaded.
 apt() {
-  quietly flock "$archives.lock" apt-get -y --no-install-recommends "$@"
+  DEBIAN_FRONTEND=noninteractive quietly apt-get -y --no-install-recommends "$@"
 }
 
 keep_downloads() {
+  local archives
   archives=$(realpath -m "$kept/apt-$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)")
   mkdir -p "$archives/partial"
   echo "Dir::Cache::archives \"$archives\";" >/etc/apt/apt.conf.d/01keep-downloads
-  export DEBIAN_FRONTEND=noninteractive
   apt update
 }
 
@@ -120,18 +120,28 @@ try_packages() {
   try_removal
 }
 
-# Inside, too: `programs` says whether to build the other side of the wire as well.
 build_packages() {
-  keep_downloads
   apt install git lintian
-  apt build-dep ./
   quietly scripts/build-deb.sh "$kept/$1"
-  if [[ ${2-} == programs ]]; then
-    local programs=(tests/support/vdoninja-{handshake,publisher})
-    quietly scripts/build.sh "${programs[@]}"
-    mkdir -p "$kept/programs"
-    cp "${programs[@]/#/$BUILD_DIR/}" "$kept/programs"
-  fi
+}
+
+build_programs() {
+  local programs=(tests/support/vdoninja-{handshake,publisher})
+  quietly scripts/build.sh "${programs[@]}"
+  mkdir -p "$kept/programs"
+  cp "${programs[@]/#/$BUILD_DIR/}" "$kept/programs"
+}
+
+# Inside a clean system, too.
+build_all() {
+  keep_downloads
+  build_packages "$1"
+  build_programs
+}
+
+build_again() {
+  apt update
+  build_packages "$1"
 }
 
 # on_clean RELEASE ARGUMENT...: a function of this script, in a new system.
@@ -148,10 +158,10 @@ fi
 for part in "$@"; do
   begun=$SECONDS
   case $part in
-  build-12) on_clean bookworm build_packages bookworm programs ;;
+  build-12) on_clean bookworm build_all bookworm ;;
   try-12) on_clean bookworm try_packages ;;
   try-13) on_clean trixie try_packages ;;
-  build-13) on_clean trixie build_packages trixie ;;
+  build-13) tests/in-debian.sh trixie tests/packages.sh --inside build_again trixie ;;
   *) fail "what is $part?" ;;
   esac
   echo "packages: $part: ok, $((SECONDS - begun)) s"

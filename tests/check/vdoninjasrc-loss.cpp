@@ -239,12 +239,13 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
   fail_unless_equals_int(unheard, 0);
   fail_unless_equals_int(viewed.early, 0);
   fail_unless(ratio <= bounds.nacks_per_loss, "%.2f requests for each loss", ratio);
-  fail_unless(hasty <= kHastyRepeats * viewed.repeats_us.size(), "%u hasty repeats",
-              hasty);
   fail_unless_equals_int(watching.publisher->state().sessions, 1);
-  // Where everything takes longer, these do, too.
+  // Where everything takes longer, these do, too; and a second request is not late because
+  // the first one was.
   if (time_factor() > 1)
     return;
+  fail_unless(hasty <= kHastyRepeats * viewed.repeats_us.size(), "%u hasty repeats",
+              hasty);
   // What the relay's thread waited for a processor, others may have had to.
   const int busy_ms = static_cast<int>(watching.relay.state().late_us / 1000);
   fail_unless(p95 <= kRequestP95Ms + busy_ms, "%d ms from the gap to the request", p95);
