@@ -159,6 +159,7 @@ def run(args: argparse.Namespace) -> int:
                 if frames.state == shmnumpy.State.RECONNECTING:
                     out.reconnecting()  # the last picture is repeated
                 elif frames.state in ENDS:
+                    frames.read(timeout=10)  # raises what ended it, once that is known
                     break
                 continue
             out.write(work(frame.array), like=frame)

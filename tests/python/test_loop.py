@@ -23,7 +23,7 @@ LOOP = os.path.join(ROOT, "examples", "loop.py")
 sys.path.insert(0, os.path.dirname(LOOP))
 
 import detect  # noqa: E402
-from loop import pipeline  # noqa: E402
+from loop import pipeline, run  # noqa: E402
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
@@ -162,6 +162,34 @@ def test_sound_passes_by_and_stays_in_sync(tmp_path):
                     break
                 assert len(seen) < 20, f"ms after capture, sound and pictures: {seen}"
         loop.close()
+
+
+class Ending:
+    """What launch() gives of a pipeline that failed; its program takes a while to say so."""
+    state = shmnumpy.State.STOPPED
+
+    def __init__(self):
+        self.asked = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def read(self, timeout):
+        assert timeout
+        self.asked += 1
+        if self.asked > 1:
+            raise shmnumpy.LaunchError("x264enc broke")
+
+
+def test_what_ended_it_is_told(monkeypatch):
+    monkeypatch.setattr(shmnumpy, "launch", lambda **_: Ending())
+    args = argparse.Namespace(view="a", push="b", server="", password="", no_sound=True,
+                              work="numpy:ascontiguousarray", seconds=None)
+    with pytest.raises(shmnumpy.LaunchError, match="x264enc broke"):
+        run(args)
 
 
 TEXTS = ["a b", 'a" ! fakesink name="b', "back\\slash\\", '"quotes"', '"', "NULL", "a\nb", "é!"]
