@@ -2,9 +2,10 @@
 #include "codec.h"
 
 #include <algorithm>
-#include <memory>
 
 #include <gst/pbutils/pbutils.h>
+
+#include "opus-guard.h"
 
 namespace vdn {
 
@@ -30,39 +31,6 @@ void propose(GstElement *element, const char *property, const char *value) {
   g_value_unset(&now);
 }
 
-// opusdec holds a packet back, for what the next one repeats of it. At a DISCONT
-// GstAudioDecoder forgets the time of that packet, and all that follows would be shown
-// one packet too late, for good. It takes the time of each packet anyway: DISCONT passes
-// by, for who comes after it. Thread of both pads: the same.
-void carry_discont(GstElement *decoder) {
-  using Marked = std::shared_ptr<GstClockTime>; // the time of that packet, or none
-  const auto none = std::make_shared<GstClockTime>(GST_CLOCK_TIME_NONE);
-  auto probe = [&](const char *name, GstPadProbeCallback see) {
-    const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(decoder, name));
-    gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, see, new Marked(none),
-                      [](gpointer data) { delete static_cast<Marked *>(data); });
-  };
-  probe("sink", [](GstPad *, GstPadProbeInfo *info, gpointer data) {
-    GstBuffer *packet = gst_pad_probe_info_get_buffer(info);
-    if (GST_BUFFER_FLAG_IS_SET(packet, GST_BUFFER_FLAG_DISCONT)) {
-      **static_cast<Marked *>(data) = GST_BUFFER_PTS(packet);
-      info->data = packet = gst_buffer_make_writable(packet);
-      GST_BUFFER_FLAG_UNSET(packet, GST_BUFFER_FLAG_DISCONT);
-    }
-    return GST_PAD_PROBE_OK;
-  });
-  probe("src", [](GstPad *, GstPadProbeInfo *info, gpointer data) {
-    auto &marked = **static_cast<Marked *>(data);
-    GstBuffer *sound = gst_pad_probe_info_get_buffer(info);
-    if (GST_BUFFER_PTS(sound) == marked) {
-      marked = GST_CLOCK_TIME_NONE;
-      info->data = sound = gst_buffer_make_writable(sound);
-      GST_BUFFER_FLAG_SET(sound, GST_BUFFER_FLAG_DISCONT);
-    }
-    return GST_PAD_PROBE_OK;
-  });
-}
-
 // For live pictures: never a frame of delay, never an error for a bad packet, and a
 // request for a keyframe where the picture is broken.
 void configure(GstElement *decoder, bool conceal_errors) {
@@ -77,7 +45,7 @@ void configure(GstElement *decoder, bool conceal_errors) {
   propose(decoder, "plc", "true");
   if (g_object_class_find_property(G_OBJECT_GET_CLASS(decoder), "use-inband-fec")) {
     g_object_set(decoder, "use-inband-fec", TRUE, nullptr);
-    carry_discont(decoder);
+    guard_opusdec(decoder);
   }
   if (!GST_IS_BIN(decoder))
     return;
