@@ -119,6 +119,29 @@ GST_START_TEST(test_bandwidth_of_a_stream_that_is_what_it_is) {
 }
 GST_END_TEST
 
+// given a calm scene and a spike on the line, so that the estimate is as low as the calm,
+// then a viewer whose line has room is sent all that moves.
+GST_START_TEST(test_bandwidth_of_a_stream_that_wakes_up) {
+  for (unsigned seed = 1; seed <= kSeeds; seed++) {
+    Bottleneck scene(seed);
+    scene.pass(200);
+    scene.line.conditions() = thin(20000);
+    scene.run(20);
+    scene.line.conditions() = thin(100);
+    scene.run(1);
+    scene.line.conditions() = thin(20000);
+    scene.run(30);
+    scene.pass(4000);
+    scene.clear();
+    for (int i = 0; i < 20; i++) {
+      scene.run(1);
+      fail_if(scene.is_slow(), "seed %u, after %d s", seed, i);
+    }
+    fail_unless(scene.seen().pictures >= 598, "seed %u: %u", seed, scene.seen().pictures);
+  }
+}
+GST_END_TEST
+
 // However much that is, whoever has room for it gets it at once.
 GST_START_TEST(test_bandwidth_of_a_stream_that_passes_holds_up_nothing) {
   for (unsigned seed = 1; seed <= kSeeds; seed++)
@@ -396,6 +419,7 @@ static Suite *bandwidth_suite(void) {
   suite_add_tcase(suite, cases);
   tcase_add_test(cases, test_bandwidth_follows_a_bottleneck);
   tcase_add_test(cases, test_bandwidth_of_a_stream_that_is_what_it_is);
+  tcase_add_test(cases, test_bandwidth_of_a_stream_that_wakes_up);
   tcase_add_test(cases, test_bandwidth_of_a_stream_that_passes_holds_up_nothing);
   tcase_add_test(cases, test_bandwidth_random_loss_keeps_the_rate);
   tcase_add_test(cases, test_bandwidth_comes_back_in_spite_of_random_loss);

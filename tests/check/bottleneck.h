@@ -212,7 +212,7 @@ private:
     seen_.overuses += bandwidth.overused_us() != before_us;
     pacer.set_rate(bandwidth.kbit_s());
     pacer.set_round_trip(bandwidth.round_trip_us());
-    rate_.set("viewer", {bandwidth.kbit_s(), 0, true});
+    rate_.set("viewer", {bandwidth.kbit_s(), 0, true, bandwidth.is_full(now_us)});
   }
 
   void repeat(uint16_t number) {

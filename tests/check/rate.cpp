@@ -115,6 +115,19 @@ GST_START_TEST(test_rate_slow_viewer_lets_the_others_be) {
 }
 GST_END_TEST
 
+// Nobody has seen that its network carries no more.
+GST_START_TEST(test_rate_low_estimate_alone_is_not_slow) {
+  Show show;
+  show.set("a", 2400);
+  show.rate.set("b", {200, 0, true, false});
+  show.after(10);
+  fail_if(show.rate.is_slow("b"));
+  show.rate.set("b", {200, 0, true, true});
+  show.after(3);
+  fail_unless(show.rate.is_slow("b"));
+}
+GST_END_TEST
+
 GST_START_TEST(test_rate_short_dip_is_not_slow) {
   Show show;
   show.set("a", 2400);
@@ -188,7 +201,8 @@ GST_START_TEST(test_rate_of_what_passes) {
   fail_unless_equals_int(pass(4, 800), 800);
   fail_unless_equals_int(pass(1, 5800), 1800); // a keyframe
   fail_unless_equals_int(pass(5, 800), 800);
-  fail_unless_equals_int(pass(5, 0), 0);
+  fail_unless_equals_int(pass(10, 0), 800); // muted, or paused
+  fail_unless_equals_int(pass(1, 800), 800);
   meter.clear();
   fail_unless_equals_int(pass(1, 800), 0);
 }
@@ -203,6 +217,7 @@ static Suite *rate_suite(void) {
   tcase_add_test(cases, test_rate_goes_down_at_once_and_up_each_second);
   tcase_add_test(cases, test_rate_one_viewer_may_be_as_slow_as_it_likes);
   tcase_add_test(cases, test_rate_slow_viewer_lets_the_others_be);
+  tcase_add_test(cases, test_rate_low_estimate_alone_is_not_slow);
   tcase_add_test(cases, test_rate_short_dip_is_not_slow);
   tcase_add_test(cases, test_rate_floor_holds_when_all_are_slow);
   tcase_add_test(cases, test_rate_largest_wish_limits);

@@ -22,6 +22,7 @@ constexpr int64_t kMemoryUs = 10 * kSecond; // of the capacity, without overuse
 constexpr double kNearCapacity = 0.9, kBeyondCapacity = 1.3;
 constexpr double kPacketKbit = 9.6;
 constexpr int64_t kLongestStepUs = kSecond;
+constexpr int64_t kFullUs = 3 * kSecond;
 
 constexpr int64_t kLossUs = kSecond;
 constexpr unsigned kLeastPackets = 20;
@@ -63,6 +64,10 @@ void Bandwidth::set_limits(const BandwidthLimits &limits) {
 
 unsigned Bandwidth::kbit_s() const {
   return static_cast<unsigned>(std::min(delay_kbit_s_, loss_kbit_s_));
+}
+
+bool Bandwidth::is_full(int64_t now_us) const {
+  return now_us - std::max(overused_us_, lowered_us_) < kFullUs;
 }
 
 unsigned Bandwidth::acknowledged_kbit_s() const {

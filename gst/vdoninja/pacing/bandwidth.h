@@ -51,6 +51,9 @@ public:
   unsigned acknowledged_kbit_s() const;
   // When a queue was seen to grow, the last time; before the epoch: never.
   int64_t overused_us() const { return overused_us_; }
+  // Whether something was found within the last 3 s that the estimate is of: a queue that
+  // grew, or too much loss. Else it may be as low as what was sent.
+  bool is_full(int64_t now_us) const;
   // Of the latest packet that is known to have arrived, its report included.
   int64_t round_trip_us() const { return round_trip_us_; }
   // When a packet was last reported to have arrived; before the epoch: never. Who takes

@@ -10,8 +10,12 @@ constexpr int64_t kSpanUs = 5000000;
 } // namespace
 
 void RateMeter::set(uint64_t bytes, int64_t now_us) {
-  marks_.push_back({now_us, bytes});
-  while (marks_.size() > 2 && now_us - marks_[1].at_us >= kSpanUs)
+  if (!marks_.empty() && bytes == marks_.back().bytes)
+    quiet_us_ += now_us - set_us_;
+  else
+    marks_.push_back({now_us - quiet_us_, bytes});
+  set_us_ = now_us;
+  while (marks_.size() > 2 && marks_.back().at_us - marks_[1].at_us >= kSpanUs)
     marks_.pop_front();
 }
 

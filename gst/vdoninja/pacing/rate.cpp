@@ -35,7 +35,8 @@ unsigned SharedRate::floor() const {
 
 void SharedRate::judge(Viewer *viewer, unsigned least, int64_t now_us) {
   const unsigned estimate = viewer->rate.estimate;
-  const bool stays = viewer->slow ? estimate < least : estimate >= kHealthy * least;
+  const bool stays = viewer->slow ? estimate < least
+                                  : estimate >= kHealthy * least || !viewer->rate.full;
   if (stays || !viewer->rate.video) {
     viewer->since_us = kNone;
     return;

@@ -20,6 +20,7 @@ struct ViewerRate {
   unsigned estimate = 0; // kbit/s that its network carries
   unsigned wish = 0;     // kbit/s at most; 0: none
   bool video = true;     // it is sent video
+  bool full = true; // its network was found so lately: that is what the estimate is of
 };
 
 class SharedRate {
