@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What becomes of encoders that do not start, refuse, stall or fail while somebody
 // listens. Stand-ins misbehave as those of hardware do.
+#include "elements-of.h"
 #include "inputs.h"
 #include "stand-in-decoder.h"
 
@@ -98,6 +99,23 @@ void assert_made_anew(const char *name, const char *caps, Change change,
 }
 
 } // namespace
+
+// An application may set video-bitrate in its `encoder-setup`; or the network does, while
+// a device takes its time to open.
+GST_START_TEST(test_encoder_that_starts_hears_of_its_rate) {
+  Ear ear;
+  InputShow show(test_picture());
+  show.then = [](Input &input) { input.set_bitrate(321); };
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(3);
+  const auto encoders = elements_of(gst_bin_iterate_all_by_element_factory_name(
+      GST_BIN(show.input().element()), "x264enc"));
+  fail_unless_equals_int(encoders.size(), 1);
+  guint kbps = 0;
+  g_object_get(encoders.front().get(), "bitrate", &kbps, nullptr);
+  fail_unless_equals_int(kbps, 321);
+}
+GST_END_TEST
 
 GST_START_TEST(test_encoder_that_does_not_start_is_replaced) {
   StandIn what = stand_in("vdnencnostart", Fault::kNone);
@@ -237,6 +255,7 @@ static Suite *encoder_suite() {
   Suite *suite = suite_create("encoder");
   TCase *tc = tcase_create("encoder");
   suite_add_tcase(suite, tc);
+  tcase_add_test(tc, test_encoder_that_starts_hears_of_its_rate);
   tcase_add_test(tc, test_encoder_that_does_not_start_is_replaced);
   tcase_add_test(tc, test_encoder_that_fails_at_once_is_replaced);
   tcase_add_test(tc, test_encoder_that_refuses_is_replaced);

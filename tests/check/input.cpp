@@ -394,6 +394,40 @@ GST_START_TEST(test_input_tells_of_the_end_once) {
 }
 GST_END_TEST
 
+// As of a camera that is replaced: no flush, but another stream.
+GST_START_TEST(test_input_takes_another_stream_after_the_end) {
+  // x264enc would not: it has to be flushed.
+  for (const std::string encoder : {"", " ! vp8enc deadline=1 keyframe-max-dist=10"}) {
+    Ear ear;
+    InputShow show("videotestsrc is-live=true name=source num-buffers=40 ! "
+                   "video/x-raw,width=64,height=64,framerate=30/1" +
+                   encoder);
+    show.play().listen(ear, encoder.empty() ? Encoding::kH264 : Encoding::kVp8);
+    fail_unless(show.wait([&] { return show.news().ends == 1; }));
+    gst_element_set_state(show.child("source").get(), GST_STATE_READY);
+    gst_element_set_state(show.child("source").get(), GST_STATE_PLAYING);
+    ear.expect_more(20); // the end gave what the encoder had
+    show.assert_quiet();
+  }
+}
+GST_END_TEST
+
+// Time goes back further than with B-frames.
+GST_START_TEST(test_input_that_seeks_back_has_no_b_frames) {
+  Ear ear;
+  InputShow show("videotestsrc ! video/x-raw,width=64,height=64,framerate=30/1" +
+                 std::string(kBaselineEncoder));
+  show.play().listen(ear, Encoding::kH264);
+  ear.expect_more(60);
+  gst_element_set_state(show.pipeline(), GST_STATE_PAUSED);
+  fail_unless(gst_element_seek_simple(show.child("last").get(), GST_FORMAT_TIME,
+                                      GST_SEEK_FLAG_FLUSH, 0));
+  show.play();
+  ear.expect_more(30);
+  show.assert_quiet();
+}
+GST_END_TEST
+
 GST_START_TEST(test_input_answers_for_latency) {
   Ear ear;
   InputShow show(test_picture());
@@ -470,6 +504,8 @@ static Suite *input_suite() {
   tcase_add_test(tc, test_input_passes_opus);
   tcase_add_test(tc, test_input_gives_times_since_the_epoch);
   tcase_add_test(tc, test_input_tells_of_the_end_once);
+  tcase_add_test(tc, test_input_takes_another_stream_after_the_end);
+  tcase_add_test(tc, test_input_that_seeks_back_has_no_b_frames);
   tcase_add_test(tc, test_input_answers_for_latency);
   tcase_add_test(tc, test_input_survives_state_changes);
   tcase_add_test(tc, test_input_goes_away_while_it_runs);

@@ -200,6 +200,9 @@ public:
     const MessagePtr error(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR));
     fail_unless(error == nullptr, "an error on the bus");
   }
+  // In the `encoder-setup` of an application. Before play().
+  std::function<void(Input &)> then;
+
   std::string describe() const {
     const InputNews all = news();
     std::string text;
@@ -228,7 +231,9 @@ public:
   void input_eos(Input &) override {
     say([](InputNews &news) { news.ends++; });
   }
-  void encoder_made(Input &, GstElement *encoder) override {
+  void encoder_made(Input &input, GstElement *encoder) override {
+    if (then)
+      then(input);
     GstElementFactory *factory = gst_element_get_factory(encoder);
     say([&](InputNews &news) { news.made.emplace_back(GST_OBJECT_NAME(factory)); });
     using Said = std::shared_ptr<State>;

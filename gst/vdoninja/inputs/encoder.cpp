@@ -363,7 +363,9 @@ bool Encoder::start(const std::string &name) {
     number = ++numbers_;
   }
   GError *raw_error = nullptr;
-  EncoderBranch branch = make_encoder_branch(configure(name, number), &raw_error);
+  EncoderBranchConfig config = configure(name, number);
+  const unsigned kbps = config.numbers.kbps;
+  EncoderBranch branch = make_encoder_branch(std::move(config), &raw_error);
   const ErrorPtr error(raw_error);
   if (!branch.bin) {
     Lock lock(mutex_);
@@ -372,13 +374,13 @@ bool Encoder::start(const std::string &name) {
   }
   branch.number = number;
   g_object_set_data(G_OBJECT(branch.bin.get()), kOwner, this);
-  return run(std::move(branch));
+  return run(std::move(branch), kbps);
 }
 
 // In READY the device is opened; in `home_` for that, so that what it needs is asked for
 // on the bus.
-bool Encoder::run(EncoderBranch branch) {
-  const auto bin = branch.bin;
+bool Encoder::run(EncoderBranch branch, unsigned kbps) {
+  const auto bin = branch.bin, encoder = branch.encoder;
   const unsigned number = branch.number;
   gst_element_set_locked_state(bin.get(), TRUE);
   gst_bin_add(home_, bin.get());
@@ -396,6 +398,8 @@ bool Encoder::run(EncoderBranch branch) {
     }
     attempt_ = Attempt{std::move(branch), tee_pad, g_get_monotonic_time()};
   }
+  if (kbps_ != kbps) // it changed meanwhile, when there was nobody to tell
+    set_encoder_rate(encoder.get(), kbps_);
   gst_element_set_locked_state(bin.get(), FALSE);
   if (!gst_element_sync_state_with_parent(bin.get()))
     note_failure(number, "it does not start");

@@ -88,7 +88,7 @@ private:
   void start_next(std::optional<Failure> failed);
   bool start(const std::string &name);
   EncoderBranchConfig configure(const std::string &name, unsigned number);
-  bool run(EncoderBranch branch);
+  bool run(EncoderBranch branch, unsigned kbps);
   void give_up(const Failure &last);
   std::vector<std::string> candidates();
 

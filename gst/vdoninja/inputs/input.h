@@ -69,8 +69,11 @@ public:
 
   // Best first; empty until a frame came: an offer would wait for what sleeps. Thread:
   // any.
-  std::vector<std::shared_ptr<MediaTrack>> tracks() const;
+  using Tracks = std::vector<std::shared_ptr<MediaTrack>>;
+  Tracks tracks() const { return *given_us_ ? all_tracks() : Tracks(); }
   bool is_video() const { return config_.video; }
+  // When the latest frame came, monotonic; 0: none did. Thread: any.
+  std::shared_ptr<const std::atomic<gint64>> given_us() const { return given_us_; }
   // Whether it is encoded here, so that set_bitrate() has an effect. Thread: any.
   bool encodes() const { return !encoders().empty(); }
   // Of all encoders, while they run and for those to come. Thread: any.
@@ -97,6 +100,7 @@ private:
   GstFlowReturn chain(GstPad *pad, GstObject *parent, GstBuffer *buffer);
   gboolean event(GstPad *pad, GstObject *parent, GstEvent *event);
   void resume();
+  void flush_inside();
   void learn_liveness(GstPad *pad);
   bool set_caps(GstCaps *caps);
   bool set_raw(GstCaps *caps);
@@ -109,7 +113,7 @@ private:
   bool refuse(GQuark domain, int code, const std::string &text, const std::string &debug);
 
   // Any thread.
-  std::vector<std::shared_ptr<MediaTrack>> all_tracks() const;
+  Tracks all_tracks() const;
   bool on_message(GstMessage *message);
   template <typename Call> void tell(Call call);
   void tell_tracks();
@@ -134,7 +138,9 @@ private:
   bool live_ = false;
   bool live_known_ = false;
   bool jump_told_ = false;
-  std::atomic<bool> ended_{false}, given_{false}; // given: a frame
+  std::atomic<bool> ended_{false};
+  const std::shared_ptr<std::atomic<gint64>> given_us_ =
+      std::make_shared<std::atomic<gint64>>(0);
 
   mutable Mutex mutex_;
   std::condition_variable told_;

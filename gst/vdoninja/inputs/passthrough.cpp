@@ -122,7 +122,9 @@ void Passthrough::taken(GstSample *sample) {
     asked_ = 0;
   const GstClockTime pts = buffer ? GST_BUFFER_PTS(buffer) : GST_CLOCK_TIME_NONE;
   if (GST_CLOCK_TIME_IS_VALID(pts)) {
-    if (GST_CLOCK_TIME_IS_VALID(last_pts_) && pts < last_pts_)
+    // By more, somebody seeked.
+    if (GST_CLOCK_TIME_IS_VALID(last_pts_) && pts < last_pts_ &&
+        last_pts_ - pts < GST_SECOND)
       warn_once(kReordered, "The stream has B-frames, which browsers show in the wrong "
                             "order or late. Encode without (bframes=0).");
     last_pts_ = pts;
