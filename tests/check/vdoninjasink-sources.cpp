@@ -227,7 +227,7 @@ GST_START_TEST(test_sound_that_sleeps_at_first) {
 }
 GST_END_TEST
 
-// It fell asleep before anybody came, and nothing was encoded of it.
+// It fell asleep before anybody came, and nothing was encoded of it yet.
 GST_START_TEST(test_sound_that_fell_asleep) {
   const Scene scene;
   Sending sending(small_video() + sink_line(scene) + " " + tone() +
@@ -235,8 +235,47 @@ GST_START_TEST(test_sound_that_fell_asleep) {
   sending.play();
   sending.expect_published();
   shut(sending, true);
-  Player player(scene.line());
+  Player player(watching(scene), {"sink", "audio"});
   player.play();
+  player.expect_buffers("sink", 15);
+  shut(sending, false);
+  player.expect_buffers("audio", 15);
+  player.expect_buffers("sink", 15);
+}
+GST_END_TEST
+
+// Encoded pictures whose first keyframe comes late: the offer waits for them.
+GST_START_TEST(test_first_keyframe_is_waited_for) {
+  const Scene scene;
+  Sending sending(small_video() +
+                  "x264enc tune=zerolatency key-int-max=60 ! "
+                  "video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! "
+                  "identity name=late ! " +
+                  sink_line(scene) + " " + tone() + "out.");
+  // What comes before the second keyframe, 4 s after the first, has no parameter sets.
+  const auto late =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(sending.pipeline()), "late"));
+  const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(late.get(), "src"));
+  gst_pad_add_probe(
+      pad.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                   GST_PAD_PROBE_TYPE_EVENT_UPSTREAM),
+      [](GstPad *, GstPadProbeInfo *info, gpointer first) {
+        if (info->type & GST_PAD_PROBE_TYPE_EVENT_UPSTREAM)
+          return gst_video_event_is_force_key_unit(GST_PAD_PROBE_INFO_EVENT(info))
+                     ? GST_PAD_PROBE_DROP
+                     : GST_PAD_PROBE_OK;
+        const bool keyframe = !GST_BUFFER_FLAG_IS_SET(GST_PAD_PROBE_INFO_BUFFER(info),
+                                                      GST_BUFFER_FLAG_DELTA_UNIT);
+        return keyframe && std::exchange(*static_cast<bool *>(first), false)
+                   ? GST_PAD_PROBE_DROP
+                   : GST_PAD_PROBE_OK;
+      },
+      new bool(true), [](gpointer first) { delete static_cast<bool *>(first); });
+  sending.play();
+  Player player(watching(scene), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("audio", 15);
   player.expect_buffers("sink", 15);
 }
 GST_END_TEST
@@ -282,6 +321,7 @@ static Suite *vdoninjasink_sources_suite() {
   tcase_add_test(tc, test_last_pad_goes_while_viewers_watch);
   tcase_add_test(tc, test_sound_that_sleeps_at_first);
   tcase_add_test(tc, test_sound_that_fell_asleep);
+  tcase_add_test(tc, test_first_keyframe_is_waited_for);
   tcase_add_test(tc, test_few_keyframes_are_told);
   return suite;
 }

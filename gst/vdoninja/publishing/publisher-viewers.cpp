@@ -85,7 +85,8 @@ bool Publisher::is_served(const std::string &peer) {
   Viewer &viewer = at->second;
   const gint64 now = g_get_monotonic_time();
   if (!viewer.watcher->is_connected())
-    return now - viewer.watcher->begun_us() < kHandshakeUs;
+    return !viewer.watcher->is_offered() ||
+           now - viewer.watcher->begun_us() < kHandshakeUs;
   if (viewer.watcher->is_alive(kHeardUs))
     return true;
   if (!viewer.doubted_us) {
@@ -163,9 +164,10 @@ bool Publisher::has_free_hand() {
   return true;
 }
 
-void Publisher::serve(const std::string &peer, std::vector<bool> left_over) {
+void Publisher::serve(const std::string &peer, std::vector<bool> left_over, bool misses) {
   Viewer viewer;
   viewer.left_over = std::move(left_over);
+  viewer.misses = misses;
   GError *raw = nullptr;
   viewer.watcher = make_watcher(peer, viewer, &raw);
   const ErrorPtr error(raw);
@@ -248,7 +250,7 @@ void Publisher::watcher_joined(Watcher &watcher) {
 }
 
 void Publisher::watcher_ended(Watcher &watcher, const std::string &why) {
-  unreached_ += !watcher.is_connected();
+  unreached_ += watcher.is_offered() && !watcher.is_connected();
   end(std::string(watcher.peer()), true, why);
 }
 
@@ -274,7 +276,21 @@ void Publisher::media_left_out(Watcher &watcher, const std::vector<bool> &kept) 
   const bool any = std::find(left_over.begin(), left_over.end(), true) != left_over.end();
   end(peer, false, watcher.is_answered() ? "it rejected a medium" : "one sleeps");
   if (any && offered.empty())
-    serve(peer, std::move(left_over));
+    serve(peer, std::move(left_over), !watcher.is_answered());
+}
+
+void Publisher::offer_what_woke() {
+  std::vector<std::string> peers;
+  for (const auto &[peer, viewer] : viewers_)
+    for (size_t i = 0; viewer.misses && i < media_.size(); i++)
+      if (!viewer.left_over[i] && !media_[i].sleeps()) {
+        peers.push_back(peer);
+        break;
+      }
+  for (const auto &peer : peers) {
+    end(peer, false, "what it misses is there");
+    remember(peer);
+  }
 }
 
 void Publisher::watcher_message(Watcher &watcher, const Message &message,

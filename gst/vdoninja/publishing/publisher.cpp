@@ -349,6 +349,7 @@ void Publisher::tick() {
     all.push_back(viewer.watcher);
   for (const auto &watcher : all)
     watcher->tick();
+  offer_what_woke();
   serve_waiting();
   measure();
   update_rate();

@@ -118,6 +118,7 @@ private:
     size_t early_candidates = 0;
     std::deque<Message> early;   // candidates before its answer
     std::vector<bool> left_over; // media that it takes; empty: all
+    bool misses = false;         // one that slept when it came
     gint64 doubted_us = 0;       // asked again meanwhile, and pinged
     bool repeats_stats = false;
     std::string told_quality;
@@ -160,7 +161,8 @@ private:
   void serve_waiting();
   bool has_free_hand();
   // `left_over`: as in Viewer.
-  void serve(const std::string &peer, std::vector<bool> left_over);
+  void serve(const std::string &peer, std::vector<bool> left_over, bool misses = false);
+  void offer_what_woke();
   std::shared_ptr<Watcher> make_watcher(const std::string &peer, const Viewer &viewer,
                                         GError **error);
   void handle_answer(const Message &message);

@@ -17,7 +17,8 @@ namespace {
 constexpr gint64 kAskAfterUs = 3 * G_USEC_PER_SEC;
 constexpr gint64 kStopAfterUs = 6 * G_USEC_PER_SEC;
 constexpr gint64 kGoneAfterUs = 12 * G_USEC_PER_SEC;
-constexpr gint64 kMadeWithinUs = 8 * G_USEC_PER_SEC;
+constexpr gint64 kMadeWithinUs = 3 * G_USEC_PER_SEC;
+constexpr gint64 kSleepsAfterUs = 2 * G_USEC_PER_SEC;
 constexpr gint64 kAnswerWithinUs = 15 * G_USEC_PER_SEC;
 constexpr gint64 kConnectWithinUs = 20 * G_USEC_PER_SEC;
 // Packets; a minute or two of video.
@@ -30,6 +31,10 @@ bool is_video(const Feed &feed) {
 }
 
 } // namespace
+
+bool Medium::sleeps() const {
+  return g_get_monotonic_time() - *given_us > kSleepsAfterUs;
+}
 
 void Watcher::take_request(const ViewerRequest &request) {
   if (request.label)
@@ -109,6 +114,7 @@ ViewerRate Watcher::rate() const {
     rate.wish = described_kbit_s_;
   rate.video =
       openness_ == Openness::kOpen && wants_video_ && wish_kbit_s_ != 0 && !silent_;
+  rate.full = bandwidth_.is_full(g_get_monotonic_time());
   return rate;
 }
 
@@ -186,14 +192,16 @@ void Watcher::read_reports() {
   tell_pacer();
 }
 
-// A source that fell asleep does not keep it from the other medium.
-void Watcher::leave_out_silent() {
-  std::vector<bool> made;
-  for (const auto &feed : feeds_)
-    made.push_back(gst_pad_has_current_caps(feed->pad()));
-  const auto count = std::count(made.begin(), made.end(), true);
-  if (count > 0 && count < static_cast<std::ptrdiff_t>(made.size()))
-    observer_.media_left_out(*this, made);
+// A source that fell asleep does not keep it from the other medium; one that is only
+// late, as with its first keyframe, is waited for.
+void Watcher::leave_out_sleeping() {
+  std::vector<bool> kept;
+  for (size_t i = 0; i < feeds_.size(); i++)
+    kept.push_back(gst_pad_has_current_caps(feeds_[i]->pad()) ||
+                   !config_.media[i].sleeps());
+  const auto count = std::count(kept.begin(), kept.end(), true);
+  if (count > 0 && count < static_cast<std::ptrdiff_t>(kept.size()))
+    observer_.media_left_out(*this, kept);
 }
 
 void Watcher::tick() {
@@ -202,13 +210,14 @@ void Watcher::tick() {
   const gint64 now = g_get_monotonic_time();
   if (!joined_) {
     if (negotiating_ && now - begun_us_ > kMadeWithinUs)
-      leave_out_silent();
+      leave_out_sleeping();
     if (closed_)
       return;
     const gint64 limit = answered_ ? kConnectWithinUs : kAnswerWithinUs;
     if (now - begun_us_ > limit)
-      observer_.watcher_ended(*this, answered_ ? "it could not be reached"
-                                               : "it did not answer our offer");
+      observer_.watcher_ended(*this, answered_      ? "it could not be reached"
+                                     : negotiating_ ? "nothing was made to offer it"
+                                                    : "it did not answer our offer");
     return;
   }
   const gint64 idle = now - heard_us_;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 #include "bandwidth.h"
@@ -23,6 +24,9 @@ struct Medium {
   MediaKind kind = MediaKind::kVideo;
   std::vector<std::shared_ptr<MediaTrack>> tracks;
   bool passes = false; // it is not encoded here, and makes what it makes
+  std::shared_ptr<const std::atomic<gint64>> given_us; // of its source's latest frame
+
+  bool sleeps() const;
 };
 
 struct WatcherConfig {
@@ -90,6 +94,7 @@ public:
   bool is_connected() const { return joined_; }
   // Whether it has answered.
   bool is_answered() const { return answered_; }
+  bool is_offered() const { return !negotiating_; }
   gint64 begun_us() const { return begun_us_; }
   const std::string &label() const { return label_; }
   // Video that it is sent now, kbit/s, and what its network carries and it wishes.
@@ -128,7 +133,7 @@ private:
   void answer_applied(const GstStructure *reply);
   bool take_choices(const Answer &answer, GError **error);
   void take_request(const ViewerRequest &request);
-  void leave_out_silent();
+  void leave_out_sleeping();
   void show();
   void open_feeds(KeyframeCause cause);
   void heard() { heard_us_ = g_get_monotonic_time(); }

@@ -119,7 +119,7 @@ void Sender::look_at_inputs(bool complete_only) {
       if (video)
         look_at_caps(*tracks.front(), &served);
       media.push_back({video ? MediaKind::kVideo : MediaKind::kAudio, std::move(tracks),
-                       !input->encodes()});
+                       !input->encodes(), input->given_us()});
     }
   if (complete_only && !media.empty() && media.size() < inputs_.size()) {
     if (!patience_) {
