@@ -2,6 +2,7 @@
 #include "repair.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <gst/rtp/gstrtpbuffer.h>
 
@@ -25,6 +26,8 @@ constexpr gint64 kHoleUs = 300000; // until all of it was waited for
 constexpr gint64 kAskAgainUs = 500000, kLongestUs = 2000000;
 constexpr unsigned kShortestSoundWait = 40, kLongestSoundWait = 200, kSoundMargin = 20;
 
+constexpr gint kSilencesPerSecond = 10; // no packet is of 100 ms
+
 using Shared = std::shared_ptr<Repair>;
 
 const Shared &repair_of(gpointer data) {
@@ -37,6 +40,22 @@ void free_shared(gpointer data) {
 
 bool differ(unsigned a, unsigned b) {
   return std::max(a, b) - std::min(a, b) >= kSameMs;
+}
+
+struct Stamp {
+  guint16 number;
+  guint32 timestamp;
+  int payload_type;
+};
+
+std::optional<Stamp> stamp_of(GstBuffer *packet) {
+  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
+  if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
+    return std::nullopt;
+  const Stamp stamp{gst_rtp_buffer_get_seq(&rtp), gst_rtp_buffer_get_timestamp(&rtp),
+                    gst_rtp_buffer_get_payload_type(&rtp)};
+  gst_rtp_buffer_unmap(&rtp);
+  return stamp;
 }
 
 bool is_named(const GstEvent *event, const char *name) {
@@ -81,8 +100,11 @@ void Repair::watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callba
 GstPadProbeReturn Repair::on_packet(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
   const Shared &self = repair_of(data);
   const gint64 now = g_get_monotonic_time();
+  if (self->repeats_)
+    return GST_PAD_PROBE_OK;
   bool is_hole = false;
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
+    self->forget_silence(pad, GST_PAD_PROBE_INFO_BUFFER(info));
     is_hole = self->arrived(GST_PAD_PROBE_INFO_BUFFER(info), now);
   } else {
     GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
@@ -107,14 +129,32 @@ void Repair::skip_hole(GstPad *sink, gint64 now) {
     ask_for_keyframe(sink);
 }
 
+// Whoever mutes sends nothing, and goes on with the next number: the jitterbuffer takes
+// the silence for the distance of packets, and waits for three quarters of it where the
+// next one is lost (1.22 to 1.26: gstrtpjitterbuffer.c, calculate_packet_spacing()). An
+// old packet has it begin that anew, and is dropped.
+void Repair::forget_silence(GstPad *sink, GstBuffer *packet) {
+  if (!is_sound_)
+    return;
+  const BufferPtr last(last_.release());
+  last_.reset(gst_buffer_ref(packet));
+  const auto before = last ? stamp_of(last.get()) : std::nullopt;
+  const auto now = stamp_of(packet);
+  if (!before || !now || static_cast<guint16>(now->number - before->number) != 1)
+    return;
+  const auto passed = static_cast<gint32>(now->timestamp - before->timestamp);
+  if (passed < clock_rate_ / kSilencesPerSecond)
+    return;
+  repeats_ = true;
+  gst_pad_chain(sink, gst_buffer_copy(last.get()));
+  repeats_ = false;
+}
+
 bool Repair::arrived(GstBuffer *packet, gint64 now) {
-  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
-  if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
+  const auto stamp = stamp_of(packet);
+  if (!stamp)
     return false;
-  const auto number = gst_rtp_buffer_get_seq(&rtp);
-  const auto timestamp = gst_rtp_buffer_get_timestamp(&rtp);
-  const int payload_type = gst_rtp_buffer_get_payload_type(&rtp);
-  gst_rtp_buffer_unmap(&rtp);
+  const auto [number, timestamp, payload_type] = *stamp;
   payload_type_ = payload_type;
   if (!clock_rate_)
     look_at_format(payload_type);

@@ -45,6 +45,7 @@ private:
   // As RepairTiming has it.
   bool arrived(GstBuffer *packet, gint64 now);
   void skip_hole(GstPad *sink, gint64 now);
+  void forget_silence(GstPad *sink, GstBuffer *packet);
   // Whether it may leave.
   bool requested(GstPad *sink, const GstStructure *request);
   void look_at_format(int payload_type);
@@ -63,6 +64,8 @@ private:
   gint clock_rate_ = 0; // 0: not known; thread: streaming, as all to the mutex
   gint64 sent_ = 0;     // RTP timestamp, extended
   Transit transit_;     // of sound
+  BufferPtr last_;      // packet of sound
+  bool repeats_ = false;
   bool told_unanswered_ = false;
   gint64 applied_ = G_MININT64 / 2; // us
   RepairTiming::Settings now_;      // as the jitterbuffer has them
