@@ -178,6 +178,7 @@ ObjPtr<GstElement> make_playout(const BranchRequest &request,
   config.can_smooth =
       request.form == Form::kRaw && request.codec->kind == MediaKind::kVideo;
   config.adaptive = request.adaptive;
+  config.pipeline_latency = request.pipeline_latency;
   config.progress = std::move(progress);
   config.broken = request.broken;
   return ObjPtr<GstElement>::adopt(playout_new(std::move(config)));

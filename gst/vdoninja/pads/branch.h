@@ -35,9 +35,10 @@ struct BranchRequest {
   std::vector<std::string> failed_decoders; // factory names
   bool conceal_errors = false; // show damaged pictures instead of waiting for a keyframe
   std::function<void(GstElement *)> decoder_setup;
-  gint64 latency_us = 0;        // as declared downstream
-  bool adaptive = false;        // and it is ours to choose
-  std::shared_ptr<Shown> shown; // counts decoded pictures
+  gint64 latency_us = 0;            // as declared downstream
+  bool adaptive = false;            // and it is ours to choose
+  PipelineLatency pipeline_latency; // the pad's
+  std::shared_ptr<Shown> shown;     // counts decoded pictures
   // False in PAUSED: a live source has nothing then.
   std::shared_ptr<const std::atomic<bool>> flowing;
   // First flow that is neither OK nor FLUSHING; data is dropped from then on. Streaming

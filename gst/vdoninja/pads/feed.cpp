@@ -81,6 +81,7 @@ BranchRequest Outputs::make_request(const Output &output, unsigned branch_id) {
   };
   request.latency_us = static_cast<gint64>(latency_) * 1000;
   request.adaptive = is_adaptive();
+  request.pipeline_latency = output.pipeline_latency;
   request.flowing = flowing_;
   request.broken = [this, loop = loop_.shared_from_this(), output_id = output.id,
                     branch_id](GstFlowReturn flow) {

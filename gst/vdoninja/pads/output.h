@@ -90,6 +90,7 @@ struct Outputs::Output {
   std::vector<gulong> handlers;
 
   const std::shared_ptr<Shown> shown = std::make_shared<Shown>();
+  const PipelineLatency pipeline_latency = std::make_shared<std::atomic<gint64>>(0);
   RtpSource source;
   gulong drop_probe = 0;
   Branch branch;

@@ -28,11 +28,10 @@ struct Impl {
   vdn::Recent late GUARDED_BY(mutex);        // us
   bool active GUARDED_BY(mutex) = false;
   bool smooth GUARDED_BY(mutex) = false;
-  gint64 latency_us GUARDED_BY(mutex) = 0;          // of this element's
-  gint64 pipeline_latency_us GUARDED_BY(mutex) = 0; // that sinks wait for
+  gint64 latency_us GUARDED_BY(mutex) = 0; // of this element's
 
   void update_latency() REQUIRES(mutex) {
-    backlog.set_latency(std::max(latency_us, pipeline_latency_us));
+    backlog.set_latency(std::max<gint64>(latency_us, *config.pipeline_latency));
   }
   // When it should have come.
   gint64 judge(GstBuffer *buffer, gint64 now) REQUIRES(mutex) {
@@ -139,7 +138,8 @@ static gboolean src_event(GstPad *pad, GstObject *parent, GstEvent *event) {
     GstClockTime latency = 0;
     gst_event_parse_latency(event, &latency);
     Lock lock(impl->mutex);
-    impl->pipeline_latency_us = GST_CLOCK_TIME_IS_VALID(latency) ? latency / 1000 : 0;
+    *impl->config.pipeline_latency =
+        GST_CLOCK_TIME_IS_VALID(latency) ? latency / 1000 : 0;
     impl->update_latency();
   }
   return gst_pad_event_default(pad, parent, event);

@@ -23,6 +23,9 @@ struct Progress {
   std::atomic<gint64> delay_us{0}, wanted_us{0};
 };
 
+// That sinks wait for, in us, as LATENCY events tell: it outlives who was told.
+using PipelineLatency = std::shared_ptr<std::atomic<gint64>>;
+
 struct PlayoutConfig {
   BacklogLimits limits;
   bool video = true;
@@ -30,6 +33,7 @@ struct PlayoutConfig {
   gint64 latency_us = 0;   // as declared downstream
   bool can_smooth = false; // what goes on is shown
   bool adaptive = false;   // as for playout_set_latency()
+  PipelineLatency pipeline_latency = std::make_shared<std::atomic<gint64>>(0);
   std::shared_ptr<Progress> progress;
   // Flow that is neither OK nor FLUSHING. Thread: the stage's.
   std::function<void(GstFlowReturn)> broken;
