@@ -66,6 +66,27 @@ GST_START_TEST(test_timeline_leaves_good_times_alone) {
 }
 GST_END_TEST
 
+// A clip of five seconds that is repeated: each time as long, and picture and sound as
+// far apart as they were. Unless the clock begins anew as well.
+GST_START_TEST(test_timeline_repeats_a_clip) {
+  Line picture(false), sound(false);
+  gint64 now = 0;
+  for (int round = 0; round < 5; round++, now += 200) {
+    const gint64 begun = now;
+    for (gint64 ms = 0; ms < 5000; ms += 40, now += 40) {
+      fail_unless_equals_int64(picture.at(ms, now + 30), begun + ms);
+      fail_unless_equals_int64(sound.at(ms + 7, now + 90), begun + ms + 7);
+      fail_if(picture.jumped || sound.jumped);
+    }
+    for (Line *line : {&picture, &sound})
+      line->restart_at((now + 200) * kMs);
+  }
+  fail_unless_equals_int64(picture.at(0, 20), 0);
+  sound.restart_at(kNone);
+  fail_unless_equals_int64(sound.at(0, 20), 0);
+}
+GST_END_TEST
+
 GST_START_TEST(test_timeline_gives_times_where_there_are_none) {
   Line live(true);
   fail_unless_equals_int64(live.at(-1, 1000), 1000);
@@ -205,6 +226,7 @@ static Suite *timeline_suite() {
   TCase *tc = tcase_create("timeline");
   suite_add_tcase(suite, tc);
   tcase_add_test(tc, test_timeline_leaves_good_times_alone);
+  tcase_add_test(tc, test_timeline_repeats_a_clip);
   tcase_add_test(tc, test_timeline_gives_times_where_there_are_none);
   tcase_add_test(tc, test_timeline_never_goes_back_for_encoders);
   tcase_add_test(tc, test_timeline_lets_encoded_pictures_be_reordered);

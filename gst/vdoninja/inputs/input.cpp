@@ -275,6 +275,16 @@ void Input::resume() {
     });
 }
 
+// What is not live goes on at once, as far as its picture and its sound are concerned at
+// the same time, where nothing else has the pipeline wait: it plays on meanwhile.
+void Input::restart(GstEvent *flush_stop) {
+  gboolean anew = FALSE;
+  gst_event_parse_flush_stop(flush_stop, &anew);
+  const bool plays = GST_STATE(pipeline_of(bin_.get()).get()) == GST_STATE_PLAYING;
+  retimer_.restart(anew && !live_,
+                   plays ? running_time_now(bin_.get(), false) : GST_CLOCK_TIME_NONE);
+}
+
 gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
   EventPtr own(event);
   switch (GST_EVENT_TYPE(event)) {
@@ -288,7 +298,7 @@ gboolean Input::event(GstPad *pad, GstObject *parent, GstEvent *event) {
     resume();
     if (tee_ || passing_)
       flow_ = GST_FLOW_OK;
-    retimer_.restart();
+    restart(event);
     break;
   case GST_EVENT_CAPS: {
     GstCaps *caps = nullptr;

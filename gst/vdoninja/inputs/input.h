@@ -101,6 +101,7 @@ private:
   gboolean event(GstPad *pad, GstObject *parent, GstEvent *event);
   void resume();
   void flush_inside();
+  void restart(GstEvent *flush_stop);
   void learn_liveness(GstPad *pad);
   bool set_caps(GstCaps *caps);
   bool set_raw(GstCaps *caps);

@@ -25,9 +25,12 @@ void Retimer::set_caps(const GstCaps *caps) {
   timeline_.set_reordered(encoding && encoding->video);
 }
 
-void Retimer::restart() {
+void Retimer::restart(bool anew, GstClockTime now) {
   gst_segment_init(&segment_, GST_FORMAT_UNDEFINED);
-  timeline_.restart();
+  if (anew)
+    timeline_.restart_at(now);
+  else
+    timeline_.restart();
   last_duration_ = GST_CLOCK_TIME_NONE;
 }
 

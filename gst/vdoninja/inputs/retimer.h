@@ -17,8 +17,8 @@ public:
   void set_segment(const GstSegment *segment) {
     gst_segment_copy_into(segment, &segment_);
   }
-  // After a flush.
-  void restart();
+  // After a flush. `anew`, `now`: as of Timeline::restart_at().
+  void restart(bool anew, GstClockTime now);
 
   // (transfer full), both. NULL for raw media outside of their segment. For a segment
   // that starts at 0. `now` and `live`: see Timeline.

@@ -27,6 +27,8 @@ Timeline::Stamp Timeline::next(GstClockTime time, GstClockTime duration, GstCloc
   const GstClockTimeDiff step =
       duration > 0 && duration < GstClockTime(kTooLong) ? duration : kStep;
   const GstClockTimeDiff expected = started_ ? last_ + step : 0;
+  if (!started_ && !live && has_now && GstClockTimeDiff(now) < moved_)
+    moved_ = 0; // the clock began anew as well
   GstClockTimeDiff given = has_time ? GstClockTimeDiff(time) + moved_ : expected;
   bool jumped = false;
   if (!has_time) {

@@ -23,6 +23,12 @@ public:
   Stamp next(GstClockTime time, GstClockTime duration, GstClockTime now, bool live);
   // What follows starts anew, after a flush.
   void restart() { started_ = false; }
+  // ... and its running time is from 0 on: at `now`, if the clock goes on, which NONE
+  // says it does not.
+  void restart_at(GstClockTime now) {
+    restart();
+    moved_ = GST_CLOCK_TIME_IS_VALID(now) ? GstClockTimeDiff(now) : 0;
+  }
 
 private:
   bool reordered_ = false;
