@@ -429,7 +429,7 @@ GST_START_TEST(test_input_repeats_a_clip_in_its_time) {
     const gint64 begun = g_get_monotonic_time();
     fail_unless(show.wait([&] { return show.news().ends >= ends; }));
     const gint64 took = (g_get_monotonic_time() - begun) / 1000;
-    fail_unless(took > 1500, "it took %d ms, time %u", int(took), ends);
+    fail_unless(took > 1500 || ends == 1, "it took %d ms, time %u", int(took), ends);
     fail_unless(seek());
   }
   show.assert_quiet();

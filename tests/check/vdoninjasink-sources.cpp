@@ -248,11 +248,11 @@ GST_END_TEST
 GST_START_TEST(test_first_keyframe_is_waited_for) {
   const Scene scene;
   Sending sending(small_video() +
-                  "x264enc tune=zerolatency key-int-max=60 ! "
+                  "x264enc tune=zerolatency key-int-max=105 ! "
                   "video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! "
                   "identity name=late ! " +
                   sink_line(scene) + " " + tone() + "out.");
-  // What comes before the second keyframe, 4 s after the first, has no parameter sets.
+  // What comes before the second keyframe, 7 s after the first, has no parameter sets.
   const auto late =
       ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(sending.pipeline()), "late"));
   const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(late.get(), "src"));
@@ -277,6 +277,7 @@ GST_START_TEST(test_first_keyframe_is_waited_for) {
   player.play();
   player.expect_buffers("audio", 15);
   player.expect_buffers("sink", 15);
+  fail_unless_equals_int(sending.state().joined.size(), 1); // in one offer
 }
 GST_END_TEST
 

@@ -398,8 +398,9 @@ bool Encoder::run(EncoderBranch branch, unsigned kbps) {
     }
     attempt_ = Attempt{std::move(branch), tee_pad, g_get_monotonic_time()};
   }
-  if (kbps_ != kbps) // it changed meanwhile, when there was nobody to tell
-    set_encoder_rate(encoder.get(), kbps_);
+  // It may have changed meanwhile, when there was nobody to tell, and may yet.
+  for (unsigned now = kbps_; now != kbps; now = kbps_)
+    set_encoder_rate(encoder.get(), kbps = now);
   gst_element_set_locked_state(bin.get(), FALSE);
   if (!gst_element_sync_state_with_parent(bin.get()))
     note_failure(number, "it does not start");

@@ -281,7 +281,7 @@ void Input::restart(GstEvent *flush_stop) {
   gboolean anew = FALSE;
   gst_event_parse_flush_stop(flush_stop, &anew);
   const bool plays = GST_STATE(pipeline_of(bin_.get()).get()) == GST_STATE_PLAYING;
-  retimer_.restart(anew && !live_,
+  retimer_.restart(anew && live_known_ && !live_,
                    plays ? running_time_now(bin_.get(), false) : GST_CLOCK_TIME_NONE);
 }
 

@@ -31,6 +31,8 @@ constexpr gint64 kHeardUs = 2 * G_USEC_PER_SEC;
 constexpr gint64 kHandshakeUs = 3 * G_USEC_PER_SEC;
 constexpr unsigned kDoubtMs = 1500;
 constexpr unsigned kLingerMs = 200;
+constexpr unsigned kAwakeTicks = 4; // seconds
+constexpr size_t kOffersAtOnce = 4;
 constexpr gint64 kRejectEachUs = G_USEC_PER_SEC;
 constexpr size_t kSessionLetters = 6;
 
@@ -279,14 +281,20 @@ void Publisher::media_left_out(Watcher &watcher, const std::vector<bool> &kept) 
     serve(peer, std::move(left_over), !watcher.is_answered());
 }
 
+// Whoever watches without is interrupted for it: once it has been awake for longer than
+// it would be waited for, when the offer can be sent, and few at a time.
 void Publisher::offer_what_woke() {
+  if (!is_ready() || !presence_.is_open() || conflict_.active() || !waiting_.empty())
+    return;
   std::vector<std::string> peers;
-  for (const auto &[peer, viewer] : viewers_)
+  for (auto &[peer, viewer] : viewers_) {
+    bool awake = false;
     for (size_t i = 0; viewer.misses && i < media_.size(); i++)
-      if (!viewer.left_over[i] && !media_[i].sleeps()) {
-        peers.push_back(peer);
-        break;
-      }
+      awake |= !viewer.left_over[i] && media_[i].can_be_offered();
+    viewer.awake_ticks = awake ? viewer.awake_ticks + 1 : 0;
+    if (viewer.awake_ticks >= kAwakeTicks && peers.size() < kOffersAtOnce)
+      peers.push_back(peer);
+  }
   for (const auto &peer : peers) {
     end(peer, false, "what it misses is there");
     remember(peer);

@@ -119,6 +119,7 @@ private:
     std::deque<Message> early;   // candidates before its answer
     std::vector<bool> left_over; // media that it takes; empty: all
     bool misses = false;         // one that slept when it came
+    unsigned awake_ticks = 0;    // for how long that is awake
     gint64 doubted_us = 0;       // asked again meanwhile, and pinged
     bool repeats_stats = false;
     std::string told_quality;

@@ -19,6 +19,7 @@ constexpr gint64 kStopAfterUs = 6 * G_USEC_PER_SEC;
 constexpr gint64 kGoneAfterUs = 12 * G_USEC_PER_SEC;
 constexpr gint64 kMadeWithinUs = 3 * G_USEC_PER_SEC;
 constexpr gint64 kSleepsAfterUs = 2 * G_USEC_PER_SEC;
+constexpr gint64 kLateWithinUs = 10 * G_USEC_PER_SEC;
 constexpr gint64 kAnswerWithinUs = 15 * G_USEC_PER_SEC;
 constexpr gint64 kConnectWithinUs = 20 * G_USEC_PER_SEC;
 // Packets; a minute or two of video.
@@ -34,6 +35,10 @@ bool is_video(const Feed &feed) {
 
 bool Medium::sleeps() const {
   return g_get_monotonic_time() - *given_us > kSleepsAfterUs;
+}
+
+bool Medium::can_be_offered() const {
+  return !sleeps() && (!passes || tracks.front()->caps());
 }
 
 void Watcher::take_request(const ViewerRequest &request) {
@@ -193,12 +198,13 @@ void Watcher::read_reports() {
 }
 
 // A source that fell asleep does not keep it from the other medium; one that is only
-// late, as with its first keyframe, is waited for.
+// late, as with its first keyframe, is waited for a while.
 void Watcher::leave_out_sleeping() {
+  const gint64 waited = g_get_monotonic_time() - begun_us_;
   std::vector<bool> kept;
   for (size_t i = 0; i < feeds_.size(); i++)
     kept.push_back(gst_pad_has_current_caps(feeds_[i]->pad()) ||
-                   !config_.media[i].sleeps());
+                   (!config_.media[i].sleeps() && waited < kLateWithinUs));
   const auto count = std::count(kept.begin(), kept.end(), true);
   if (count > 0 && count < static_cast<std::ptrdiff_t>(kept.size()))
     observer_.media_left_out(*this, kept);

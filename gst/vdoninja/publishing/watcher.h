@@ -27,6 +27,8 @@ struct Medium {
   std::shared_ptr<const std::atomic<gint64>> given_us; // of its source's latest frame
 
   bool sleeps() const;
+  // As far as can be known of what nobody takes.
+  bool can_be_offered() const;
 };
 
 struct WatcherConfig {
