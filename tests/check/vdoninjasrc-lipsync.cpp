@@ -15,8 +15,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr unsigned kSeed = 5;
-constexpr size_t kUnsynced = 2; // ticks until reports of both streams have come
-constexpr size_t kTicks = 4;    // that are heard on each line
+constexpr size_t kUnsynced = 2;    // ticks until reports of both streams have come
+constexpr size_t kTicks = 4;       // that are heard on each line
 constexpr gint64 kApartUs = 12000; // less than a packet of sound
 constexpr int kRate = 48000, kLoud = 1500; // of 6553
 constexpr gint64 kSecondUs = G_USEC_PER_SEC;

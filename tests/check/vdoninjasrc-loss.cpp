@@ -240,8 +240,8 @@ void assert_repaired(const char *name, Watching &watching, const Bounds &bounds)
   fail_unless_equals_int(viewed.early, 0);
   fail_unless(ratio <= bounds.nacks_per_loss, "%.2f requests for each loss", ratio);
   fail_unless_equals_int(watching.publisher->state().sessions, 1);
-  // Where everything takes longer, these do, too; and a second request is not late because
-  // the first one was.
+  // Where everything takes longer, these do, too; and a second request is not late
+  // because the first one was.
   if (time_factor() > 1)
     return;
   fail_unless(hasty <= kHastyRepeats * viewed.repeats_us.size(), "%u hasty repeats",
