@@ -35,7 +35,7 @@ struct Decoding {
     gst_harness_teardown(harness);
   }
 
-  // One packet of 20 ms in; the next is without its time before this one is out.
+  // One packet of 20 ms in, which comes out when the next one is in.
   void push(GstClockTime pts, bool discont) {
     GstBuffer *packet = gst_buffer_make_writable(gst_harness_pull(encoder));
     GST_BUFFER_PTS(packet) = pts;

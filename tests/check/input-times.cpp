@@ -2,16 +2,7 @@
 // When what an input makes is to be seen: clocks, pauses, seeks, repeats.
 #include "inputs.h"
 
-#include <algorithm>
-
 using namespace vdn;
-
-namespace {
-
-constexpr const char *kBaselineEncoder = " ! x264enc tune=zerolatency key-int-max=30 ! "
-                                         "video/x-h264,profile=constrained-baseline";
-
-} // namespace
 
 // As a receiver moves it once it knows how picture and sound belong together.
 GST_START_TEST(test_input_lets_sound_follow_its_time_stamps) {
@@ -41,7 +32,6 @@ GST_START_TEST(test_input_lets_sound_follow_its_time_stamps) {
 }
 GST_END_TEST
 
-// What is not live comes at its time, whether somebody listens or not.
 // The pipeline's running time is 0 then, and those below it know another.
 GST_START_TEST(test_input_goes_on_after_a_pause_and_a_seek) {
   Ear ear;
@@ -77,6 +67,7 @@ GST_START_TEST(test_input_need_not_wait_for_the_clock) {
 }
 GST_END_TEST
 
+// What is not live comes at its time, whether somebody listens or not.
 GST_START_TEST(test_input_waits_for_the_clock_where_upstream_is_not_live) {
   for (const bool encoded : {false, true}) {
     Ear ear;

@@ -8,9 +8,6 @@ using namespace vdn;
 
 namespace {
 
-constexpr const char *kBaselineEncoder = " ! x264enc tune=zerolatency key-int-max=30 ! "
-                                         "video/x-h264,profile=constrained-baseline";
-
 bool contains(const std::string &text, const char *part) {
   return text.find(part) != std::string::npos;
 }

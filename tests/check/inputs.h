@@ -269,6 +269,9 @@ private:
   std::map<Ear *, std::shared_ptr<MediaTrack>> listening_;
 };
 
+constexpr const char *kBaselineEncoder = " ! x264enc tune=zerolatency key-int-max=30 ! "
+                                         "video/x-h264,profile=constrained-baseline";
+
 inline std::string test_picture(
     const std::string &caps = "video/x-raw,width=160,height=120,framerate=30/1") {
   return "videotestsrc name=source is-live=true ! " + caps;

@@ -86,6 +86,14 @@ public:
     g_signal_emit_by_name(sink_.get(), "get-stats", &raw);
     return StructurePtr(raw);
   }
+  // What they tell of the only viewer. (transfer full)
+  StructurePtr only_viewer() const {
+    const auto stats = this->stats();
+    const GValue *viewers = gst_structure_get_value(stats.get(), "viewers");
+    fail_unless(viewers && gst_value_list_get_size(viewers) == 1);
+    return StructurePtr(gst_structure_copy(
+        gst_value_get_structure(gst_value_list_get_value(viewers, 0))));
+  }
   GstElement *sink() const { return sink_.get(); }
   GstElement *pipeline() const { return pipeline_.get(); }
   std::string describe() const {

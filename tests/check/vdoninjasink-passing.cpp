@@ -28,14 +28,9 @@ PathConditions thin() {
   return conditions;
 }
 
-// The only viewer's.
 bool is_slow(const Sending &sending) {
-  const auto stats = sending.stats();
-  const GValue *viewers = gst_structure_get_value(stats.get(), "viewers");
-  fail_unless(viewers && gst_value_list_get_size(viewers) == 1);
   gboolean slow = FALSE;
-  fail_unless(gst_structure_get_boolean(
-      gst_value_get_structure(gst_value_list_get_value(viewers, 0)), "slow", &slow));
+  fail_unless(gst_structure_get_boolean(sending.only_viewer().get(), "slow", &slow));
   return slow;
 }
 

@@ -49,6 +49,41 @@ void shut(const Sending &sending, bool shut) {
   g_object_set(tap.get(), "drop", static_cast<gboolean>(shut), nullptr);
 }
 
+// Whoever comes while sound sleeps, from the start or since a moment ago.
+void assert_sound_wakes(bool from_the_start) {
+  const Scene scene;
+  Sending sending(small_video() + sink_line(scene) + " " + tone() +
+                  "valve name=tap drop-mode=forward-sticky-events ! out.");
+  shut(sending, from_the_start);
+  sending.play();
+  sending.expect_published();
+  shut(sending, true);
+  Player player(watching(scene), {"sink", "audio"});
+  player.play();
+  player.expect_buffers("sink", 15);
+  fail_unless_equals_int(player.state().buffers("audio"), 0);
+  shut(sending, false);
+  player.expect_buffers("audio", 15);
+  player.expect_buffers("sink", 15);
+}
+
+// Of the element "late": who encodes before it does not hear of keyframes that are
+// wanted.
+ObjPtr<GstPad> deaf_pad(const Sending &sending) {
+  const auto late =
+      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(sending.pipeline()), "late"));
+  auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(late.get(), "src"));
+  gst_pad_add_probe(
+      pad.get(), GST_PAD_PROBE_TYPE_EVENT_UPSTREAM,
+      [](GstPad *, GstPadProbeInfo *info, gpointer) {
+        return gst_video_event_is_force_key_unit(GST_PAD_PROBE_INFO_EVENT(info))
+                   ? GST_PAD_PROBE_DROP
+                   : GST_PAD_PROBE_OK;
+      },
+      nullptr, nullptr);
+  return pad;
+}
+
 // A file of ten seconds of picture and sound, gone with this.
 class Recording {
 public:
@@ -212,35 +247,13 @@ GST_END_TEST
 
 // A microphone that sleeps keeps nobody from the picture, and comes when it wakes.
 GST_START_TEST(test_sound_that_sleeps_at_first) {
-  const Scene scene;
-  Sending sending(small_video() + sink_line(scene) + " " + tone() +
-                  "valve name=tap drop=true drop-mode=forward-sticky-events ! out.");
-  sending.play();
-  sending.expect_published();
-  Player player(watching(scene), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 15);
-  fail_unless_equals_int(player.state().buffers("audio"), 0);
-  shut(sending, false);
-  player.expect_buffers("audio", 15);
-  player.expect_buffers("sink", 15);
+  assert_sound_wakes(true);
 }
 GST_END_TEST
 
 // It fell asleep before anybody came, and nothing was encoded of it yet.
 GST_START_TEST(test_sound_that_fell_asleep) {
-  const Scene scene;
-  Sending sending(small_video() + sink_line(scene) + " " + tone() +
-                  "valve name=tap drop-mode=forward-sticky-events ! out.");
-  sending.play();
-  sending.expect_published();
-  shut(sending, true);
-  Player player(watching(scene), {"sink", "audio"});
-  player.play();
-  player.expect_buffers("sink", 15);
-  shut(sending, false);
-  player.expect_buffers("audio", 15);
-  player.expect_buffers("sink", 15);
+  assert_sound_wakes(false);
 }
 GST_END_TEST
 
@@ -253,18 +266,9 @@ GST_START_TEST(test_first_keyframe_is_waited_for) {
                   "identity name=late ! " +
                   sink_line(scene) + " " + tone() + "out.");
   // What comes before the second keyframe, 7 s after the first, has no parameter sets.
-  const auto late =
-      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(sending.pipeline()), "late"));
-  const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(late.get(), "src"));
   gst_pad_add_probe(
-      pad.get(),
-      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
-                                   GST_PAD_PROBE_TYPE_EVENT_UPSTREAM),
+      deaf_pad(sending).get(), GST_PAD_PROBE_TYPE_BUFFER,
       [](GstPad *, GstPadProbeInfo *info, gpointer first) {
-        if (info->type & GST_PAD_PROBE_TYPE_EVENT_UPSTREAM)
-          return gst_video_event_is_force_key_unit(GST_PAD_PROBE_INFO_EVENT(info))
-                     ? GST_PAD_PROBE_DROP
-                     : GST_PAD_PROBE_OK;
         const bool keyframe = !GST_BUFFER_FLAG_IS_SET(GST_PAD_PROBE_INFO_BUFFER(info),
                                                       GST_BUFFER_FLAG_DELTA_UNIT);
         return keyframe && std::exchange(*static_cast<bool *>(first), false)
@@ -286,19 +290,9 @@ GST_START_TEST(test_few_keyframes_are_told) {
   const Scene scene;
   Sending sending(small_video() +
                   "x264enc tune=zerolatency key-int-max=900 ! "
-                  "video/x-h264,profile=constrained-baseline ! identity name=deaf ! " +
+                  "video/x-h264,profile=constrained-baseline ! identity name=late ! " +
                   sink_line(scene));
-  const auto deaf =
-      ObjPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(sending.pipeline()), "deaf"));
-  const auto pad = ObjPtr<GstPad>::adopt(gst_element_get_static_pad(deaf.get(), "src"));
-  gst_pad_add_probe(
-      pad.get(), GST_PAD_PROBE_TYPE_EVENT_UPSTREAM,
-      [](GstPad *, GstPadProbeInfo *info, gpointer) {
-        return gst_video_event_is_force_key_unit(GST_PAD_PROBE_INFO_EVENT(info))
-                   ? GST_PAD_PROBE_DROP
-                   : GST_PAD_PROBE_OK;
-      },
-      nullptr, nullptr);
+  deaf_pad(sending);
   sending.play();
   sending.expect_published();
   Player player(scene.line());

@@ -141,8 +141,10 @@ void Publisher::measure() {
   const MediaTrack *video = passing_video();
   if (!video)
     return;
+  const unsigned before = passing_.kbit_s();
   passing_.set(video->bytes(), g_get_monotonic_time());
-  apply_limits();
+  if (passing_.kbit_s() != before)
+    apply_limits();
 }
 
 void Publisher::set_muted(std::optional<bool> video, std::optional<bool> audio) {

@@ -2,7 +2,6 @@
 #include "repair.h"
 
 #include <algorithm>
-#include <optional>
 
 #include <gst/rtp/gstrtpbuffer.h>
 
@@ -40,22 +39,6 @@ void free_shared(gpointer data) {
 
 bool differ(unsigned a, unsigned b) {
   return std::max(a, b) - std::min(a, b) >= kSameMs;
-}
-
-struct Stamp {
-  guint16 number;
-  guint32 timestamp;
-  int payload_type;
-};
-
-std::optional<Stamp> stamp_of(GstBuffer *packet) {
-  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
-  if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
-    return std::nullopt;
-  const Stamp stamp{gst_rtp_buffer_get_seq(&rtp), gst_rtp_buffer_get_timestamp(&rtp),
-                    gst_rtp_buffer_get_payload_type(&rtp)};
-  gst_rtp_buffer_unmap(&rtp);
-  return stamp;
 }
 
 bool is_named(const GstEvent *event, const char *name) {
@@ -104,12 +87,11 @@ GstPadProbeReturn Repair::on_packet(GstPad *pad, GstPadProbeInfo *info, gpointer
     return GST_PAD_PROBE_OK;
   bool is_hole = false;
   if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
-    self->forget_silence(pad, GST_PAD_PROBE_INFO_BUFFER(info));
-    is_hole = self->arrived(GST_PAD_PROBE_INFO_BUFFER(info), now);
+    is_hole = self->arrived(pad, GST_PAD_PROBE_INFO_BUFFER(info), now);
   } else {
     GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
     for (guint i = 0; i < gst_buffer_list_length(list); i++)
-      is_hole |= self->arrived(gst_buffer_list_get(list, i), now);
+      is_hole |= self->arrived(pad, gst_buffer_list_get(list, i), now);
   }
   if (is_hole && !self->is_sound_)
     self->skip_hole(pad, now);
@@ -133,32 +115,33 @@ void Repair::skip_hole(GstPad *sink, gint64 now) {
 // the silence for the distance of packets, and waits for three quarters of it where the
 // next one is lost (1.22 to 1.26: gstrtpjitterbuffer.c, calculate_packet_spacing()). An
 // old packet has it begin that anew, and is dropped.
-void Repair::forget_silence(GstPad *sink, GstBuffer *packet) {
-  if (!is_sound_)
-    return;
+void Repair::forget_silence(GstPad *sink, GstBuffer *packet, guint16 number,
+                            guint32 timestamp) {
   const BufferPtr last(last_.release());
   last_.reset(gst_buffer_ref(packet));
-  const auto before = last ? stamp_of(last.get()) : std::nullopt;
-  const auto now = stamp_of(packet);
-  if (!before || !now || static_cast<guint16>(now->number - before->number) != 1)
-    return;
-  const auto passed = static_cast<gint32>(now->timestamp - before->timestamp);
-  if (passed < clock_rate_ / kSilencesPerSecond)
+  const auto steps = static_cast<guint16>(number - std::exchange(last_number_, number));
+  const auto passed =
+      static_cast<gint32>(timestamp - std::exchange(last_timestamp_, timestamp));
+  if (!last || steps != 1 || passed < clock_rate_ / kSilencesPerSecond)
     return;
   repeats_ = true;
   gst_pad_chain(sink, gst_buffer_copy(last.get()));
   repeats_ = false;
 }
 
-bool Repair::arrived(GstBuffer *packet, gint64 now) {
-  const auto stamp = stamp_of(packet);
-  if (!stamp)
+bool Repair::arrived(GstPad *sink, GstBuffer *packet, gint64 now) {
+  GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
+  if (!gst_rtp_buffer_map(packet, GST_MAP_READ, &rtp))
     return false;
-  const auto [number, timestamp, payload_type] = *stamp;
+  const auto number = gst_rtp_buffer_get_seq(&rtp);
+  const auto timestamp = gst_rtp_buffer_get_timestamp(&rtp);
+  const int payload_type = gst_rtp_buffer_get_payload_type(&rtp);
+  gst_rtp_buffer_unmap(&rtp);
   payload_type_ = payload_type;
   if (!clock_rate_)
     look_at_format(payload_type);
   if (is_sound_) {
+    forget_silence(sink, packet, number, timestamp);
     sent_ += static_cast<gint32>(timestamp - static_cast<guint32>(sent_));
     if (!transit_.arrived(sent_ * G_USEC_PER_SEC / clock_rate_, now))
       sent_ = timestamp; // jumps do not add up

@@ -43,9 +43,9 @@ private:
   void watch(GstPad *pad, GstPadProbeType what, GstPadProbeCallback callback,
              const std::shared_ptr<Repair> &self);
   // As RepairTiming has it.
-  bool arrived(GstBuffer *packet, gint64 now);
+  bool arrived(GstPad *sink, GstBuffer *packet, gint64 now);
   void skip_hole(GstPad *sink, gint64 now);
-  void forget_silence(GstPad *sink, GstBuffer *packet);
+  void forget_silence(GstPad *sink, GstBuffer *packet, guint16 number, guint32 timestamp);
   // Whether it may leave.
   bool requested(GstPad *sink, const GstStructure *request);
   void look_at_format(int payload_type);
@@ -64,7 +64,9 @@ private:
   gint clock_rate_ = 0; // 0: not known; thread: streaming, as all to the mutex
   gint64 sent_ = 0;     // RTP timestamp, extended
   Transit transit_;     // of sound
-  BufferPtr last_;      // packet of sound
+  BufferPtr last_;      // packet of sound, and its marks
+  guint16 last_number_ = 0;
+  guint32 last_timestamp_ = 0;
   bool repeats_ = false;
   bool told_unanswered_ = false;
   gint64 applied_ = G_MININT64 / 2; // us
